@@ -1,0 +1,36 @@
+/**
+ * base: errors, time, bounded work and logs. Nothing here knows a word of the
+ * domain and nothing here does I/O of its own; every other folder may import it.
+ */
+
+/**
+ * The root of every error that Barricata raises on purpose. One subclass exists
+ * per boundary (netlink, enforcement, blocklist, configuration); callers branch
+ * on `kind`, never on the message.
+ */
+export class BarricataError extends Error {
+  /** What was being attempted, in a few words: `ipset add`, `read config`. */
+  readonly operation: string;
+  /** Stable machine-readable class of the failure, such as `not_permitted`. */
+  readonly kind: string;
+
+  constructor(operation: string, kind: string, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = new.target.name;
+    this.operation = operation;
+    this.kind = kind;
+  }
+}
+
+/** The message of anything that was thrown, with the messages of its causes, on one line. */
+export function messageOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const cause = thrown.cause === undefined ? '' : `: ${messageOf(thrown.cause)}`;
+  const own = thrown.message || thrown.name;
+  return cause && own.includes(cause.slice(2)) ? own : own + cause;
+}
+
+/** Makes a switch over a discriminated union exhaustive at compile time. */
+export function unreachable(value: never, where: string): never {
+  throw new BarricataError(where, 'unreachable', `${where}: unexpected ${JSON.stringify(value)}`);
+}
