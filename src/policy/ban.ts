@@ -1,0 +1,72 @@
+/**
+ * policy: from what was seen to what is done. `attribution` finds who the
+ * attacker is, `evidence` whether that is proven, `decide` asks the policy lines
+ * and gives a `Decision`. All pure; time and facts are arguments.
+ */
+import type { EpochMs, Seconds } from '../base/clock.js';
+
+export type BanSource = 'suricata' | 'filter' | 'manual' | 'import';
+export type BanFrom = 'cli' | 'console' | 'api' | 'redis' | 'daemon';
+export type Role = 'inbound' | 'outbound' | 'lateral' | 'unknown';
+export type Proof = 'app' | 'flow' | 'conntrack';
+
+/** Everything known about one ban; stored as the JSON value of its key (CONTRACT section 3). */
+export interface BanRecord {
+  readonly v: 1;
+  readonly reason: string;
+  readonly source: BanSource;
+  readonly sid: number | null;
+  readonly gid: number | null;
+  readonly rev: number | null;
+  readonly signature: string | null;
+  readonly category: string | null;
+  /** Name of the policy line or the detector. */
+  readonly policy: string | null;
+  readonly policy_version: string | null;
+  readonly host: string | null;
+  readonly sensor: string | null;
+  readonly scope: 'fleet' | 'host';
+  readonly role: Role | null;
+  readonly resolved_by: string | null;
+  readonly proof: Proof | null;
+  /** The address that was attacked. */
+  readonly target: string | null;
+  readonly flow_id: number | null;
+  readonly by: string | null;
+  readonly from: BanFrom;
+  readonly ticket: string | null;
+  readonly import: string | null;
+  /** ISO 8601 UTC. */
+  readonly first: string;
+  readonly last: string;
+  readonly count: number;
+}
+
+/** An automatic ban, ready to be stored. */
+export interface Ban {
+  /** Canonical prefix text. */
+  readonly prefix: string;
+  readonly until: EpochMs;
+  readonly record: BanRecord;
+  /** When the flow that carried the evidence began; a pardon is lifted only by a later one. */
+  readonly flowStart: EpochMs | null;
+  readonly proven: boolean;
+}
+
+/** What is done about one alert or detection. */
+export type Decision =
+  | { readonly kind: 'ban'; readonly ban: Ban }
+  | { readonly kind: 'would_ban'; readonly ban: Ban; readonly why: string }
+  | {
+      readonly kind: 'flag';
+      readonly inside: string;
+      readonly outside: string;
+      readonly sid: number;
+      readonly why: string;
+    }
+  | { readonly kind: 'note'; readonly why: string }
+  | { readonly kind: 'ignore'; readonly why: string }
+  /** A protection refused what the policy asked for. */
+  | { readonly kind: 'refused'; readonly prefix: string; readonly cause: string; readonly why: string };
+
+export type { Seconds };
