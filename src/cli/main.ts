@@ -1,0 +1,133 @@
+#!/usr/bin/env node
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { BarricataError, messageOf } from '../base/errors.js';
+import { CommandExit, EXIT, tell } from './output.js';
+
+/** Options that every command takes. */
+export interface GlobalOptions {
+  readonly config: string;
+  readonly output?: string;
+  readonly dryRun?: boolean;
+  readonly as?: string;
+  readonly quiet?: boolean;
+}
+
+export const VERSION = '0.1.0';
+
+type Action = (args: readonly string[], options: Record<string, unknown> & GlobalOptions) => Promise<number>;
+
+/** Loads a command's module only when the command is used, and turns its result into the exit code. */
+function lazily(load: () => Promise<{ run: Action }>): (...received: unknown[]) => Promise<void> {
+  return async (...received) => {
+    const command = received[received.length - 1] as Command;
+    const { run } = await load();
+    process.exitCode = await run(
+      command.processedArgs.flat().filter((a) => a !== undefined),
+      command.optsWithGlobals(),
+    );
+  };
+}
+
+function milestone(value: string): number {
+  if (!/^\d{1,10}$/.test(value)) throw new InvalidArgumentError('a whole number is needed');
+  return Number(value);
+}
+
+function build(): Command {
+  const program = new Command('barricata')
+    .description('Blocks attackers that Suricata and the packet filter see, and nobody else.')
+    .version(VERSION)
+    .option('--config <file>', 'configuration file', '/etc/barricata/barricata.yaml')
+    .option('-o, --output <form>', 'table, json or tsv (default: table on a terminal, tsv in a pipe)')
+    .option('--dry-run', 'say what would happen and change nothing')
+    .option('--as <name>', 'who acts, for the journal', process.env['SUDO_USER'] ?? process.env['USER'] ?? 'root')
+    .option('-q, --quiet', 'print nothing, answer by exit code')
+    .showHelpAfterError('(barricata --help shows the commands)')
+    .exitOverride();
+
+  const verb = (usage: string, description: string, load: () => Promise<{ run: Action }>) =>
+    program.command(usage).description(description).action(lazily(load)).exitOverride();
+
+  verb('run', 'run in the foreground', () => import('./commands/run.js'))
+    .option('--on-stop <what>', 'keep or remove rules and sets at the end (default: as configured)')
+    .option('--embedded-redis', 'use a private redis-server whatever the file says');
+  verb(
+    'start',
+    'start in the background (systemd where it knows Barricata)',
+    () => import('./commands/start.js'),
+  ).option('--on-stop <what>', 'keep or remove rules and sets at the end (default: as configured)');
+  verb('stop', 'stop the running daemon', () => import('./commands/stop.js'));
+  verb('status', 'one screen: mode, alerts, Redis, kernel, queue', () => import('./commands/status.js'));
+  verb('doctor', 'check everything and name the command that repairs it', () => import('./commands/doctor.js'));
+  verb('list', 'what is banned', () => import('./commands/list.js'))
+    .option('--by <order>', 'expiry or address', 'expiry')
+    .option('--would', 'what would have been banned')
+    .option('--source <source>', 'suricata, filter, manual or import')
+    .option('--sid <sid>', 'bans by this signature', milestone)
+    .option('--ticket <ticket>', 'bans with this ticket')
+    .option('--inside <cidr>', 'bans inside this network')
+    .option('--watch', 'show again every two seconds');
+  verb('ban [address]', 'ban an address or network', () => import('./commands/ban.js'))
+    .option('--for <duration>', '90s 10m 4h 7d forever')
+    .option('--reason <text>', 'why')
+    .option('--ticket <ticket>', 'ticket of your tracker')
+    .option('--replace', 'also when this shortens the present ban')
+    .option('--held', 'write back the keys of a held mass loss')
+    .option('--yes', 'do not ask');
+  verb('unban [address]', 'lift a ban', () => import('./commands/unban.js'))
+    .option('--reason <text>', 'why')
+    .option('--ticket <ticket>', 'ticket of your tracker')
+    .option('--and-allow <duration>', 'also never ban it for this long')
+    .option('--held', 'accept a held mass loss')
+    .option('--yes', 'do not ask');
+  verb('extend <address>', 'make a ban last longer', () => import('./commands/extend.js'))
+    .requiredOption('--to <duration>', 'time from now')
+    .option('--reason <text>', 'why');
+  verb('note <address> <text>', 'write something about a ban', () => import('./commands/note.js')).option(
+    '--ticket <ticket>',
+    'ticket of your tracker',
+  );
+  verb(
+    'allow <address...>',
+    'never ban an address: allow ADDRESS, allow list, allow remove ADDRESS',
+    () => import('./commands/allow.js'),
+  )
+    .option('--for <duration>', '90s 10m 4h 7d forever')
+    .option('--reason <text>', 'why')
+    .option('--ticket <ticket>', 'ticket of your tracker');
+  verb(
+    'why <address>',
+    'why an address is banned, or what kept it from being banned',
+    () => import('./commands/why.js'),
+  );
+  verb('mode [what...]', 'show or set: observe, enforce, off, pause DURATION', () => import('./commands/mode.js'))
+    .option('--host <name>', 'this host only')
+    .option('--reason <text>', 'why');
+  verb(
+    'cleanup',
+    'remove every rule and set that Barricata made, and nothing else',
+    () => import('./commands/cleanup.js'),
+  );
+  return program;
+}
+
+try {
+  await build().parseAsync();
+} catch (error) {
+  if (error instanceof CommandExit) {
+    if (error.message) tell(error.message);
+    process.exitCode = error.code;
+  } else if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+  } else if (error instanceof BarricataError) {
+    tell(messageOf(error));
+    process.exitCode = exitCodeOf(error);
+  } else throw error;
+}
+
+/** A boundary's failure as an exit code: what cannot be reached is 4, what is wrong in the input is 2. */
+function exitCodeOf(error: BarricataError): number {
+  if (error.name === 'ConfigError') return EXIT.usage;
+  if (error.name === 'BlocklistError' || error.name === 'ControlError') return EXIT.unreachable;
+  return EXIT.no;
+}
