@@ -1,18 +1,8 @@
 #!/usr/bin/env node
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { BarricataError, messageOf } from '../base/errors.js';
+import { type GlobalOptions, VERSION } from './options.js';
 import { CommandExit, EXIT, tell } from './output.js';
-
-/** Options that every command takes. */
-export interface GlobalOptions {
-  readonly config: string;
-  readonly output?: string;
-  readonly dryRun?: boolean;
-  readonly as?: string;
-  readonly quiet?: boolean;
-}
-
-export const VERSION = '0.1.0';
 
 type Action = (args: readonly string[], options: Record<string, unknown> & GlobalOptions) => Promise<number>;
 

@@ -1,0 +1,75 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdir, open, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { controlRequest } from '../../daemon/control.js';
+import { configOf, controlSocket, daemonStatus } from '../context.js';
+import type { GlobalOptions } from '../options.js';
+import { CommandExit, EXIT, tell } from '../output.js';
+
+const execute = promisify(execFile);
+const READY_WITHIN_MS = 30_000;
+
+/** Starts the daemon in the background and waits until it enforces: by systemd where it has our unit. */
+export async function run(_args: readonly string[], options: GlobalOptions & { onStop?: string }): Promise<number> {
+  const config = await configOf(options);
+  const running = (await controlRequest(controlSocket(config), '/pid', 1000).catch(() => null)) as {
+    pid: number;
+  } | null;
+  if (running) {
+    tell(`Barricata runs already, process ${running.pid}`);
+    return EXIT.no;
+  }
+  if (await systemdHasUnit()) {
+    await execute('systemctl', ['start', 'barricata']);
+    tell('started by systemd; its log: journalctl -u barricata');
+    return EXIT.done;
+  }
+  await mkdir(config.state, { recursive: true });
+  const logFile = join(config.state, 'barricata.log');
+  const log = await open(logFile, 'a', 0o640);
+  const program = fileURLToPath(new URL('../main.js', import.meta.url));
+  const child = spawn(
+    process.execPath,
+    [program, 'run', '--config', options.config, ...(options.onStop ? ['--on-stop', options.onStop] : [])],
+    { detached: true, stdio: ['ignore', log.fd, log.fd] },
+  );
+  let ended: number | null = null;
+  child.once('exit', (code) => {
+    ended = code ?? 1;
+  });
+  const from = (await stat(logFile)).size;
+  const deadline = performance.now() + READY_WITHIN_MS;
+  while (performance.now() < deadline) {
+    if (ended !== null)
+      throw new CommandExit(EXIT.unreachable, `Barricata ended at once:\n${await tail(logFile, from)}`);
+    const status = await daemonStatus(config, 1000).catch(() => null);
+    if (status?.ready) {
+      child.unref();
+      await log.close();
+      tell(`Barricata runs, process ${status.pid}; its log: ${logFile}`);
+      tell(`${status.redis.cli}`);
+      return EXIT.done;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  child.unref();
+  throw new CommandExit(
+    EXIT.unreachable,
+    `Barricata runs but is not ready after ${READY_WITHIN_MS / 1000} s; see: barricata status, and ${logFile}`,
+  );
+}
+
+async function systemdHasUnit(): Promise<boolean> {
+  if (!(await stat('/run/systemd/system').catch(() => null))) return false;
+  return execute('systemctl', ['cat', 'barricata.service']).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function tail(file: string, from: number): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return text.slice(from).trim().split('\n').slice(-10).join('\n');
+}

@@ -1,0 +1,75 @@
+import type { EpochMs } from '../base/clock.js';
+import type { RunMode } from '../blocklist/mode.js';
+
+/**
+ * What `barricata status -o json` prints (CONTRACT section 2; more fields may be
+ * added). Counts are since the start of the daemon.
+ */
+export interface DaemonStatus {
+  readonly version: string;
+  readonly pid: number;
+  readonly host: string;
+  readonly startedAt: EpochMs;
+  readonly config: {
+    readonly file: string;
+    readonly version: string;
+    readonly problems: readonly string[];
+    readonly inactive: readonly string[];
+  };
+  readonly mode: RunMode;
+  readonly modeUntil: string | null;
+  readonly modeFrom: 'fleet' | 'host' | 'file';
+  readonly redis: {
+    readonly up: boolean;
+    readonly problem: string | null;
+    readonly cli: string;
+    readonly embedded: boolean;
+  };
+  readonly blocklist: {
+    readonly complete: boolean;
+    readonly entries: number;
+    readonly allowed: number;
+    readonly held: number;
+    readonly offline: number;
+    readonly refused: number;
+  };
+  readonly kernel: {
+    readonly backend: string;
+    readonly entries: number;
+    readonly drift: number;
+    readonly complete: boolean;
+    readonly rules: 'in place' | 'missing' | 'failed';
+    readonly failures: readonly string[];
+    readonly heals: Readonly<Record<string, number>>;
+    readonly droppedPackets: number;
+  };
+  readonly queue: {
+    readonly bound: boolean;
+    readonly problem: string | null;
+    readonly packets: number;
+    readonly dropped: number;
+    readonly unfiltered: number;
+    readonly exceptions: number;
+    readonly detections: Readonly<Record<string, number>>;
+  };
+  readonly eve: readonly {
+    readonly source: string;
+    readonly opened: boolean;
+    readonly problem: string | null;
+    readonly lines: number;
+    readonly alerts: number;
+    readonly lagSeconds: number;
+    readonly unusable: Readonly<Record<string, number>>;
+  }[];
+  readonly decisions: Readonly<Record<string, number>>;
+  readonly limits: { readonly reached: string | null };
+  readonly protections: {
+    readonly protectedNetworks: number;
+    readonly sshPeers: number;
+    readonly problems: readonly string[];
+  };
+  /** The first comparison is complete, the queue is bound and every existing eve source is open. */
+  readonly ready: boolean;
+  /** What keeps it from being ready, and other things a person should know, worst first. */
+  readonly problems: readonly string[];
+}
