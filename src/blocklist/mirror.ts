@@ -1,0 +1,414 @@
+/**
+ * blocklist: Redis as the list of what is banned. `store` writes (one atomic
+ * step per batch), `mirror` holds in memory what is wanted now and tells the
+ * reconciler where to look, `raw-edits` journals what people did with redis-cli,
+ * `offline-journal` keeps new bans while Redis is away. Nothing here knows of
+ * netfilter.
+ *
+ * The mirror is level-triggered: an event (`tracking`) only names keys, whose
+ * state is then read; a periodic walk over all keys finds what events missed.
+ * All reads go through one connection, whose replies keep their order, so that
+ * a key touched while a walk runs is read after the walk's page and wins.
+ */
+import { BoundedRunner } from '../base/bounded-runner.js';
+import type { Clock, EpochMs } from '../base/clock.js';
+import { messageOf } from '../base/errors.js';
+import type { Service } from '../base/lifecycle.js';
+import type { Log } from '../base/log.js';
+import type { Changed, Desired } from '../enforcement/desired.js';
+import type { ListName } from '../enforcement/set-backend.js';
+import type { Refusal } from '../protection/admits.js';
+import type { RedisConnection } from './connection.js';
+import { blocklistError } from './errors.js';
+import { Facts } from './facts.js';
+import { DUE, type EditSink, GONE, Intake, type Outcome, outcome } from './intake.js';
+import { type EntryId, type EntryKind, type Keys, LETTER, suffixOf } from './keys.js';
+import { Level, listOf } from './level.js';
+import type { Loss } from './loss-guard.js';
+import { type EffectiveMode, effectiveMode } from './mode.js';
+import { Refusals } from './refusals.js';
+import { Tracking } from './tracking.js';
+
+const LISTS: readonly ListName[] = ['allow', 'ban'];
+const ENTRY_KINDS: readonly EntryKind[] = ['allow', 'ban', 'local'];
+const READ_AT_MOST = 2000;
+const PAGE = 1000;
+
+/** An element that a kernel set held when this process started. */
+export type KernelEntry = readonly [list: ListName, text: string, until: EpochMs];
+
+export interface MirrorOptions {
+  readonly connection: RedisConnection;
+  readonly url: string;
+  readonly keys: Keys;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The mode of the configuration file, used while no key says otherwise. */
+  readonly fileMode?: 'enforce' | 'observe' | 'off';
+  readonly onChange: (changed: Changed) => void;
+  readonly onMode?: (mode: EffectiveMode) => void;
+  /** Told with the number of held entries whenever it becomes or stops being zero. */
+  readonly onHeld?: (held: number) => void;
+  readonly edits?: EditSink;
+  /**
+   * What the kernel held at start, entries that never come from Redis (listed
+   * networks in the allow sets) left out. The memory that tells a wiped Redis
+   * from a small one.
+   */
+  readonly kernelAtStart?: () => Iterable<KernelEntry> | AsyncIterable<KernelEntry>;
+}
+
+const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+export class Mirror implements Service, Desired {
+  readonly name = 'blocklist mirror';
+  readonly facts: Facts;
+  readonly refusals: Refusals;
+  readonly level: Level;
+  readonly #o: MirrorOptions;
+  readonly #intake: Intake;
+  readonly #tracking: Tracking;
+  readonly #walker: BoundedRunner;
+  readonly #dirty = new Set<EntryId>();
+  readonly #dirtyFacts = new Set<string>();
+  #draining: Promise<void> | null = null;
+  #complete = false;
+  #walkCost = 0;
+  #walkFailed = false;
+  #brokenOff = false;
+  #walks = 0;
+  #mode: EffectiveMode | null = null;
+
+  constructor(options: MirrorOptions) {
+    this.#o = options;
+    const { connection, keys, clock, log } = options;
+    this.level = new Level(clock);
+    this.facts = new Facts(connection, keys, clock, log);
+    this.refusals = new Refusals(connection, keys, log);
+    this.#intake = new Intake({
+      level: this.level,
+      refusals: this.refusals,
+      clock,
+      log,
+      onChange: options.onChange,
+      onHeld: options.onHeld,
+      edits: options.edits,
+    });
+    this.#tracking = new Tracking({
+      connection,
+      url: options.url,
+      keys,
+      clock,
+      log,
+      onKeys: (names) => this.#heard(names),
+      onGap: () => this.#walker.wake(),
+      onTick: () => this.#noteMode(),
+    });
+    this.#walker = new BoundedRunner({
+      task: () => this.#walk(),
+      clock,
+      atLeast: 0,
+      // All walks together take at most 0.4 % of the time, and more only while nothing else tells of changes.
+      atMost: () => {
+        if (this.#walkFailed) return 1000;
+        const period = this.#tracking.armed
+          ? Math.max(10_000, this.#walkCost * 250)
+          : Math.max(2000, this.#walkCost * 20);
+        return period * (0.9 + 0.2 * Math.random());
+      },
+      onError: (error) => {
+        if (!this.#walkFailed && connection.up) log.warn({ err: messageOf(error) }, 'the blocklist could not be read');
+        this.#walkFailed = true;
+      },
+    });
+  }
+
+  /**
+   * True once Redis was read completely and, if what the kernel held then was
+   * mostly missing there, that loss is held. While it is false nothing may be
+   * removed from the kernel. It stays true when Redis goes away: what is known
+   * then still holds, and ends by its own time.
+   */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  get(list: ListName, text: string): EpochMs | undefined {
+    return this.level.get(list, text);
+  }
+
+  entries(list: ListName): Iterable<readonly [text: string, until: EpochMs]> {
+    return this.level.entries(list);
+  }
+
+  get mode(): EffectiveMode {
+    return effectiveMode(this.#o.fileMode ?? 'enforce', this.facts.fleetMode, this.facts.hostMode, this.#o.clock.now());
+  }
+
+  status(): {
+    readonly up: boolean;
+    readonly tracking: boolean;
+    readonly problem: string | null;
+    readonly entries: number;
+    readonly allowed: number;
+    readonly held: number;
+    readonly refused: number;
+    readonly walks: number;
+    readonly walkMilliseconds: number;
+    readonly clockSkew: number;
+  } {
+    const { level } = this;
+    return {
+      up: this.#o.connection.up,
+      tracking: this.#tracking.armed,
+      problem: this.#o.connection.problem?.message ?? this.#tracking.problem,
+      entries: level.sizeOf('ban'),
+      allowed: level.sizeOf('allow'),
+      held: level.heldCount,
+      refused: this.refusals.size,
+      walks: this.#walks,
+      walkMilliseconds: this.#walkCost,
+      clockSkew: this.#intake.skew,
+    };
+  }
+
+  /** Redis time minus our time in ms, to be added to every absolute end that is written. */
+  get skew(): number {
+    return this.#intake.skew;
+  }
+
+  async start(): Promise<void> {
+    this.#noteMode();
+    await this.#tracking.start();
+    this.#walker.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#tracking.stop();
+    await this.#walker.stop();
+    await this.#draining?.catch(() => {});
+  }
+
+  /** Number of entries held after a mass loss. */
+  held(): number {
+    return this.level.heldCount;
+  }
+
+  /** Reads these keys now. @throws BlocklistError */
+  async refresh(ids: Iterable<EntryId>): Promise<void> {
+    for (const id of ids) this.#dirty.add(id);
+    await this.#drain();
+  }
+
+  /** Bans that Redis does not have yet are wanted from now on. */
+  addOffline(bans: Iterable<readonly [text: string, until: EpochMs]>): void {
+    const texts: string[] = [];
+    for (const [text, until] of bans) {
+      this.level.setOffline(text, until);
+      texts.push(text);
+    }
+    if (texts.length > 0) this.#o.onChange({ list: 'ban', texts });
+  }
+
+  /** They are in Redis now, and read from there. */
+  clearOffline(): void {
+    const texts = this.level.clearOffline();
+    if (texts.length > 0) this.#o.onChange({ list: 'ban', texts });
+  }
+
+  /** Asks for a walk as soon as possible. */
+  walk(): void {
+    this.#walker.wake();
+  }
+
+  /** Obeys the loss: held entries leave the kernel. */
+  dropHeld(): void {
+    const changed = outcome().changed;
+    for (const { id, text } of [...this.level.held()]) {
+      this.level.release(id);
+      changed[listOf(id)].push(text);
+    }
+    this.#intake.tell(changed);
+    this.#o.onHeld?.(0);
+  }
+
+  /**
+   * The reconciler's protections kept a wanted ban out, or (`null`) let it in
+   * again. Said in Redis for the keys that a person can see there.
+   */
+  reportRefused(text: string, refusal: Refusal | null): void {
+    for (const kind of ['ban', 'local'] as const) {
+      for (const suffix of this.level.tables[kind].spellings(text)) {
+        if (refusal === null) this.refusals.forget(LETTER[kind] + suffix);
+        else this.refusals.refuse(LETTER[kind] + suffix, refusal.cause, refusal.detail);
+      }
+    }
+  }
+
+  #heard(names: readonly string[]): void {
+    let modes = false;
+    for (const name of names) {
+      const about = this.#o.keys.classify(name);
+      if (about === null) continue;
+      if (about.class === 'entry') this.#dirty.add(about.id);
+      else if (about.class === 'pardon') this.#dirtyFacts.add(`p${about.suffix}`);
+      else if (about.class === 'suppress') this.#dirtyFacts.add(`s${about.suffix}`);
+      else modes = true;
+    }
+    if (modes) this.#readModes().catch(() => this.#walker.wake());
+    this.#drain().catch(() => this.#walker.wake());
+  }
+
+  async #readModes(): Promise<void> {
+    await this.facts.readModes();
+    this.#noteMode();
+    if (this.level.heldCount > 0 && this.facts.accepted > this.#intake.heldSince + this.#intake.skew) this.dropHeld();
+  }
+
+  #noteMode(): void {
+    const mode = this.mode;
+    if (this.#mode?.mode === mode.mode && this.#mode.until === mode.until) return;
+    this.#mode = mode;
+    this.#o.onMode?.(mode);
+  }
+
+  /** Reads what events named, one batch at a time; joins a drain under way. */
+  #drain(): Promise<void> {
+    this.#draining ??= this.#drainAll().finally(() => {
+      this.#draining = null;
+    });
+    return this.#draining;
+  }
+
+  async #drainAll(): Promise<void> {
+    while (this.#dirty.size + this.#dirtyFacts.size > 0) {
+      if (this.#dirtyFacts.size > 0) {
+        const names = [...this.#dirtyFacts];
+        this.#dirtyFacts.clear();
+        await this.facts.read(names);
+      }
+      const batch: EntryId[] = [];
+      for (const id of this.#dirty) {
+        batch.push(id);
+        if (batch.length === READ_AT_MOST) break;
+      }
+      if (batch.length === 0) continue;
+      for (const id of batch) this.#dirty.delete(id);
+      const out = outcome();
+      await this.#read(batch, out);
+      this.#intake.settle(out);
+    }
+  }
+
+  /** Reads keys by name. What cannot be read stays dirty. */
+  async #read(ids: readonly EntryId[], out: Outcome): Promise<void> {
+    const { connection, keys } = this.#o;
+    try {
+      const names = ids.map((id) => keys.entry(id));
+      const [, ...ends] = (await connection.script('read-1', [keys.told], names)) as (number | string)[];
+      for (let i = 0; i < ids.length; i++) this.#intake.see(ids[i] as EntryId, ends[i] as number | string, out, true);
+    } catch (error) {
+      for (const id of ids) this.#dirty.add(id);
+      throw error;
+    }
+  }
+
+  /** The full comparison. A walk that fails midway has added what it saw and removes nothing. */
+  async #walk(): Promise<void> {
+    const { connection, keys, clock } = this.#o;
+    if (!connection.up) throw connection.problem ?? blocklistError('walk', new Error('not connected'));
+    const began = clock.monotonic();
+    await this.#readModes();
+    for (const kind of ENTRY_KINDS) this.level.tables[kind].beginWalk(this.#brokenOff);
+    this.#brokenOff = true;
+    this.facts.beginWalk();
+    const refused = new Set(this.refusals.ids());
+    let cursor = '0';
+    do {
+      const asked = clock.now();
+      const args = [cursor, PAGE, keys.walkPattern, ...keys.walked()];
+      const page = (await connection.script('page-1', [keys.told], args)) as (number | string)[];
+      cursor = String(page[0]);
+      this.#learnSkew(Number(page[1]), asked, clock.now());
+      const out = outcome();
+      const facts: string[] = [];
+      for (let i = 2; i < page.length; i += 2) {
+        const id = page[i] as EntryId;
+        if (id[0] === 'p' || id[0] === 's') facts.push(id);
+        else {
+          if (refused.size > 0) refused.delete(id);
+          this.#intake.see(id, page[i + 1] as number | string, out, false);
+        }
+      }
+      this.#intake.settle(out);
+      if (facts.length > 0) await this.facts.read(facts);
+      await breathe();
+    } while (cursor !== '0');
+    await this.#drain();
+    await this.#sweep();
+    for (const id of refused) if (!this.#dirty.has(id)) this.refusals.forget(id);
+    this.facts.endWalk();
+    this.level.forgetEnded();
+    if (!this.#complete) await this.#compareWithKernel();
+    this.#walkFailed = this.#brokenOff = false;
+    this.#walks += 1;
+    this.#walkCost = clock.monotonic() - began;
+    if (!this.#complete) {
+      this.#complete = true;
+      this.#o.onChange('all');
+    }
+  }
+
+  /** Keys that the walk did not see are read once more by name; those gone are judged together. */
+  async #sweep(): Promise<void> {
+    const out = outcome();
+    for (const kind of ENTRY_KINDS) {
+      const unseen: EntryId[] = [];
+      for (const suffix of this.level.tables[kind].unseen()) {
+        const id = LETTER[kind] + suffix;
+        if (!this.#dirty.has(id)) unseen.push(id);
+      }
+      for (let at = 0; at < unseen.length; at += READ_AT_MOST) {
+        await this.#read(unseen.slice(at, at + READ_AT_MOST), out);
+      }
+    }
+    // A key that an event settled while others were read is no longer in its table.
+    const still = out.gone.filter(({ id }) => this.level.tableOf(id).textOf(suffixOf(id)) !== undefined);
+    this.#intake.settle({ ...out, gone: still });
+  }
+
+  /** At the first walk: what the kernel holds and Redis does not was removed meanwhile, or Redis lost it. */
+  async #compareWithKernel(): Promise<void> {
+    const { kernelAtStart, clock, connection, keys } = this.#o;
+    if (kernelAtStart === undefined) return;
+    const count: Record<ListName, number> = { ban: 0, allow: 0 };
+    const missing: Record<ListName, Loss[]> = { ban: [], allow: [] };
+    for await (const [list, text, until] of kernelAtStart()) {
+      count[list] += 1;
+      if (until <= clock.now() + DUE || this.level.get(list, text) !== undefined) continue;
+      // Whether it was a ban of the fleet is no longer known; the narrower scope is the safe one to restore.
+      missing[list].push({ id: (list === 'ban' ? LETTER.local : LETTER.allow) + text, text, until });
+    }
+    const out = outcome();
+    for (const list of LISTS) {
+      const losses: Loss[] = [];
+      for (let at = 0; at < missing[list].length; at += READ_AT_MOST / 2) {
+        const part = missing[list].slice(at, at + READ_AT_MOST / 2);
+        const names = part.flatMap(({ text }) =>
+          list === 'ban' ? [keys.ban(text), keys.local(text)] : [keys.allow(text), keys.allow(text)],
+        );
+        const [, ...ends] = (await connection.script('read-1', [keys.told], names)) as (number | string)[];
+        losses.push(...part.filter((_, i) => ends[2 * i] === GONE && ends[2 * i + 1] === GONE));
+      }
+      this.#intake.judgeKernel(list, losses, count[list], out);
+    }
+  }
+
+  #learnSkew(server: EpochMs, asked: EpochMs, answered: EpochMs): void {
+    const skew = server - (asked + answered) / 2;
+    if (Math.abs(skew - this.#intake.skew) < 1000 + (answered - asked)) return;
+    this.#intake.skew = Math.abs(skew) < 1000 ? 0 : Math.round(skew);
+    if (this.#intake.skew !== 0)
+      this.#o.log.warn({ milliseconds: this.#intake.skew }, 'the clock of Redis differs from ours');
+  }
+}
