@@ -1,0 +1,25 @@
+import { createLog } from '../../base/log.js';
+import { Daemon } from '../../daemon/daemon.js';
+import { type GlobalOptions, VERSION } from '../options.js';
+import { CommandExit, EXIT } from '../output.js';
+
+/** Runs the daemon until SIGINT or SIGTERM; SIGHUP reads the configuration again. */
+export async function run(
+  _args: readonly string[],
+  options: GlobalOptions & { onStop?: string; embeddedRedis?: boolean },
+): Promise<number> {
+  const { onStop } = options;
+  if (onStop !== undefined && onStop !== 'keep' && onStop !== 'remove') {
+    throw new CommandExit(EXIT.usage, `--on-stop ${onStop}: keep or remove`);
+  }
+  const daemon = new Daemon({
+    file: options.config,
+    version: VERSION,
+    log: createLog(process.env['BARRICATA_LOG'] ?? 'info'),
+    ...(onStop === undefined ? {} : { onStop }),
+    embeddedRedis: options.embeddedRedis === true,
+  });
+  await daemon.start();
+  await daemon.ended;
+  return EXIT.done;
+}
