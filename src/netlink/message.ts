@@ -93,6 +93,13 @@ export class MessageWriter {
     this.#view.setUint32(this.#attribute(type, 4), value, false);
   }
 
+  /** A 64-bit number in network order, exact up to 2^53. */
+  be64(type: number, value: number): void {
+    const at = this.#attribute(type, 8);
+    this.#view.setUint32(at, Math.floor(value / 2 ** 32), false);
+    this.#view.setUint32(at + 4, value >>> 0, false);
+  }
+
   /** A 32-bit number in the order of this machine. */
   u32(type: number, value: number): void {
     this.#view.setUint32(this.#attribute(type, 4), value, LITTLE_ENDIAN);

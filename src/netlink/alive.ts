@@ -1,0 +1,37 @@
+import { prefix } from '../net/prefix.js';
+import type { IpsetClient, SetElement } from './ipset.js';
+
+/**
+ * The sets that say "the packet worker is giving verdicts": the queue rules
+ * match only while they hold an element. Each holds all addresses, as two
+ * halves, because a hash:net cannot hold /0.
+ */
+export const ALIVE_SETS = { 4: 'barricata-alive4', 6: 'barricata-alive6' } as const;
+
+/** Seconds that a worker counts as alive after its last refresh. */
+export const ALIVE_TIMEOUT = 3;
+
+const HALVES: Readonly<Record<4 | 6, readonly SetElement[]>> = {
+  4: ['0.0.0.0/1', '128.0.0.0/1'].map((text) => ({ prefix: prefix(text), timeout: ALIVE_TIMEOUT })),
+  6: ['::/1', '8000::/1'].map((text) => ({ prefix: prefix(text), timeout: ALIVE_TIMEOUT })),
+};
+
+/**
+ * Says that the packet worker is alive, for the next three seconds. The worker
+ * calls it about once a second on a client of its own, after it gave verdicts
+ * or found its queue empty.
+ * @throws NetlinkError kind `missing` when the sets are gone; the queue rules are then off
+ */
+export function refreshAlive(client: IpsetClient): void {
+  for (const family of [4, 6] as const) {
+    const [failure] = client.add(ALIVE_SETS[family], family, HALVES[family]);
+    if (failure) throw failure.error;
+  }
+}
+
+/** Takes the packets away from the queue at once; tolerates that the sets are gone. */
+export function notAlive(client: IpsetClient): void {
+  for (const family of [4, 6] as const) {
+    if (client.header(ALIVE_SETS[family]) !== null) client.flush(ALIVE_SETS[family]);
+  }
+}

@@ -1,0 +1,317 @@
+import type { Family } from '../net/address.js';
+import type { Prefix } from '../net/prefix.js';
+import { EBUSY, EEXIST, EINVAL, ENOENT, NLMSG_DONE, NLMSG_ERROR } from './constants.js';
+import { NetlinkError, type NetlinkErrorKind } from './errors.js';
+import {
+  type CreateOptions,
+  decodeElements,
+  decodeFailedLine,
+  decodeHeader,
+  decodeName,
+  decodeRevision,
+  elementProblem,
+  encodeCreate,
+  encodeElements,
+  encodeList,
+  encodeSetCommand,
+  encodeTest,
+  encodeType,
+  type ListedElement,
+  LONGEST_NAME,
+  type SetElement,
+  type SetHeader,
+} from './ipset-message.js';
+import { AttributeReader, MessageWriter } from './message.js';
+import { kindOfErrno, NetlinkSocket } from './socket.js';
+
+export type { ListedElement, SetElement, SetHeader } from './ipset-message.js';
+export { LONGEST_TIMEOUT } from './ipset-message.js';
+
+/** Elements in one message: 26 KB for IPv6, and more gain nothing (docs/adr/0001-netlink-through-koffi.md). */
+export const ELEMENTS_PER_MESSAGE = 500;
+/**
+ * The revision of hash:net that is asked for at most: 6 has all that is used here
+ * (counters came with 3) and every `ipset` program of the last ten years can list it.
+ */
+const REVISION_WANTED = 6;
+const REVISION_WITH_COUNTERS = 3;
+
+const IPSET_ERR_FIND_TYPE = 4098;
+const IPSET_ERR_BUSY = 4100;
+const IPSET_ERR_EXIST_SETNAME2 = 4101;
+const IPSET_ERR_TYPE_MISMATCH = 4102;
+const IPSET_ERR_EXIST = 4103;
+const IPSET_ERR_INVALID_CIDR = 4104;
+const IPSET_ERR_TIMEOUT = 4107;
+const IPSET_ERR_REFERENCED = 4108;
+const IPSET_ERR_HASH_FULL = 4352;
+
+const MEANING: Readonly<Record<number, readonly [NetlinkErrorKind, string]>> = {
+  [ENOENT]: ['missing', 'the set does not exist'],
+  [EEXIST]: ['exists', 'the set exists already'],
+  [EBUSY]: ['refused', 'the set is in use'],
+  [IPSET_ERR_FIND_TYPE]: ['unsupported', 'the kernel lacks this set type: load or install the module ip_set_hash_net'],
+  [IPSET_ERR_BUSY]: ['refused', 'the set is in use by a rule or a listing'],
+  [IPSET_ERR_EXIST_SETNAME2]: ['missing', 'the second set does not exist'],
+  [IPSET_ERR_TYPE_MISMATCH]: ['refused', 'the sets are of different type or family'],
+  [IPSET_ERR_INVALID_CIDR]: ['refused', 'the kernel refuses this prefix length'],
+  [IPSET_ERR_TIMEOUT]: ['refused', 'the set was made without timeouts'],
+  [IPSET_ERR_REFERENCED]: ['refused', 'the set is in use by a rule'],
+  [IPSET_ERR_HASH_FULL]: ['full', 'the set is full'],
+};
+
+/** The error of an ipset command on a set (or on one element of it). */
+function ipsetError(operation: string, subject: string, errno: number): NetlinkError {
+  const [kind, meaning] = MEANING[errno] ?? [kindOfErrno(errno), kindOfErrno(errno).replaceAll('_', ' ')];
+  const hint = kind === 'not_permitted' ? ': run as root or with CAP_NET_ADMIN' : '';
+  return new NetlinkError(`ipset ${operation}`, errno, kind, `${subject}: ${meaning}${hint}`);
+}
+
+/** An element that was not added or deleted; all others of the call were. */
+export interface ElementFailure {
+  readonly prefix: Prefix;
+  readonly error: NetlinkError;
+}
+
+/**
+ * Sets of the kernel by netlink. Every method blocks for as long as the kernel
+ * works (about 0.2 ms for 500 elements) and is complete when it returns; callers
+ * with more work give the event loop a turn between calls. One client is for
+ * one thread, and a worker opens its own.
+ */
+export class IpsetClient {
+  readonly #socket: NetlinkSocket;
+  readonly #out = new MessageWriter(new Uint8Array(0x10000));
+  readonly #attributes: AttributeReader;
+  readonly #revisions = new Map<Family, number>();
+
+  constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+    this.#attributes = new AttributeReader(socket.buffer);
+  }
+
+  /** @throws NetlinkError kind `ffi_unavailable`, `unsupported` or `not_permitted` */
+  static open(): IpsetClient {
+    return new IpsetClient(NetlinkSocket.open());
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  /**
+   * The revision of hash:net to make sets with: the highest that the kernel and this program know.
+   * @throws NetlinkError kind `unsupported` when the kernel has no hash:net with counters
+   */
+  revision(family: Family): number {
+    const known = this.#revisions.get(family);
+    if (known !== undefined) return known;
+    const sequence = this.#socket.nextSequence();
+    this.#socket.send(this.#out.buffer, encodeType(this.#out, sequence, 'hash:net', family));
+    let highest = -1;
+    for (;;) {
+      const answer = this.#socket.answer(sequence);
+      if (answer.type === NLMSG_ERROR) {
+        const errno = answer.errno() ?? EINVAL;
+        if (errno !== 0) throw ipsetError('type', 'hash:net', errno);
+        break;
+      }
+      highest = decodeRevision(this.#attributes, answer.start, answer.end);
+    }
+    if (highest < REVISION_WITH_COUNTERS) throw ipsetError('type', 'hash:net', IPSET_ERR_FIND_TYPE);
+    const revision = Math.min(highest, REVISION_WANTED);
+    this.#revisions.set(family, revision);
+    return revision;
+  }
+
+  /**
+   * Makes a hash:net set.
+   * @throws NetlinkError kind `exists`, `unsupported`, `not_permitted` or `refused`
+   */
+  create(name: string, options: Omit<CreateOptions, 'revision'>): void {
+    if (name.length === 0 || name.length > LONGEST_NAME) throw ipsetError('create', name, EINVAL);
+    const revision = this.revision(options.family);
+    const sequence = this.#socket.nextSequence();
+    const length = encodeCreate(this.#out, sequence, name, { ...options, revision });
+    this.#check('create', name, this.#socket.request(this.#out.buffer, length, sequence));
+  }
+
+  /**
+   * Destroys a set; `false` when there was none.
+   * @throws NetlinkError kind `refused` while a rule uses it
+   */
+  destroy(name: string): boolean {
+    const errno = this.#command('destroy', name);
+    if (errno === ENOENT) return false;
+    this.#check('destroy', name, errno);
+    return true;
+  }
+
+  flush(name: string): void {
+    this.#check('flush', name, this.#command('flush', name));
+  }
+
+  /** Exchanges the contents of two sets at once; rules keep to the name. */
+  swap(name: string, other: string): void {
+    this.#check('swap', `${name} with ${other}`, this.#command('swap', name, other));
+  }
+
+  /**
+   * Adds elements of one family, or gives those that exist the new timeout
+   * (their packet counters stay).
+   * @returns the elements that the kernel (or the check before it) refused; all others are in the set
+   * @throws NetlinkError about the set as a whole: kind `missing`, `not_permitted`
+   */
+  add(name: string, family: Family, elements: readonly SetElement[]): ElementFailure[] {
+    return this.#elements('add', name, family, elements);
+  }
+
+  /** Deletes elements of one family; one that is not there is no failure. Otherwise as `add`. */
+  delete(name: string, family: Family, prefixes: readonly Prefix[]): ElementFailure[] {
+    return this.#elements(
+      'delete',
+      name,
+      family,
+      prefixes.map((prefix) => ({ prefix, timeout: 0 })),
+    );
+  }
+
+  /** Whether the set holds this prefix; for a host, also whether it holds a network around it. */
+  test(name: string, prefix: Prefix): boolean {
+    const sequence = this.#socket.nextSequence();
+    const length = encodeTest(this.#out, sequence, name, prefix);
+    const errno = this.#socket.request(this.#out.buffer, length, sequence);
+    if (errno === IPSET_ERR_EXIST) return false;
+    this.#check('test', name, errno);
+    return true;
+  }
+
+  /** What the kernel says of the set without its elements; `null` when there is no such set. */
+  header(name: string): SetHeader | null {
+    let header: SetHeader | null = null;
+    const errno = this.#list({ name, headerOnly: true }, (start, end) => {
+      header ??= decodeHeader(this.#attributes, start, end);
+    });
+    if (errno === ENOENT) return null;
+    this.#check('list', name, errno);
+    return header;
+  }
+
+  /** The names of all sets in this network namespace. */
+  names(): string[] {
+    const names: string[] = [];
+    const errno = this.#list('names', (start, end) => names.push(decodeName(this.#attributes, start, end)));
+    this.#check('list', 'names', errno);
+    return names.filter((name) => name !== '');
+  }
+
+  #check(operation: string, subject: string, errno: number): void {
+    if (errno !== 0) throw ipsetError(operation, subject, errno);
+  }
+
+  #command(command: 'destroy' | 'flush' | 'swap', name: string, other?: string): number {
+    const sequence = this.#socket.nextSequence();
+    return this.#socket.request(
+      this.#out.buffer,
+      encodeSetCommand(this.#out, command, sequence, name, other),
+      sequence,
+    );
+  }
+
+  #list(what: Parameters<typeof encodeList>[2], each: (start: number, end: number) => void): number {
+    const sequence = this.#socket.nextSequence();
+    this.#socket.send(this.#out.buffer, encodeList(this.#out, sequence, what));
+    let answer = this.#socket.answer(sequence);
+    for (;;) {
+      do {
+        if (answer.sequence !== sequence) continue;
+        if (answer.type === NLMSG_ERROR || answer.type === NLMSG_DONE) return answer.errno() ?? 0;
+        each(answer.start, answer.end);
+      } while (answer.next());
+      answer = this.#socket.answer(sequence);
+    }
+  }
+
+  /**
+   * The kernel applies the elements of a message in order and stops at the
+   * first that it refuses, naming it. What follows goes into further messages,
+   * one element at first and then growing again, so that a full set costs one
+   * small message an element and a single bad one costs almost nothing.
+   */
+  #elements(command: 'add' | 'delete', name: string, family: Family, wanted: readonly SetElement[]): ElementFailure[] {
+    const failures: ElementFailure[] = [];
+    const elements: SetElement[] = [];
+    for (const element of wanted) {
+      const problem =
+        element.prefix.family === family
+          ? elementProblem(element.prefix, element.timeout)
+          : `${element.prefix.text}: not of the family of set ${name}`;
+      if (problem === null) elements.push(element);
+      else {
+        const error = new NetlinkError(`ipset ${command}`, EINVAL, 'refused', problem);
+        failures.push({ prefix: element.prefix, error });
+      }
+    }
+    let size = ELEMENTS_PER_MESSAGE;
+    for (let from = 0; from < elements.length; ) {
+      const to = Math.min(elements.length, from + size);
+      const sequence = this.#socket.nextSequence();
+      const length = encodeElements(this.#out, command, sequence, name, family, elements, from, to);
+      const errno = this.#socket.request(this.#out.buffer, length, sequence);
+      if (errno === 0) {
+        from = to;
+        size = Math.min(ELEMENTS_PER_MESSAGE, size * 4);
+        continue;
+      }
+      const { reader } = this.#socket;
+      const line = decodeFailedLine(this.#attributes, reader.start, reader.end);
+      const failed = line > 0 ? elements[from + line - 1] : undefined;
+      if (failed === undefined || from + line > to) throw ipsetError(command, name, errno);
+      failures.push({ prefix: failed.prefix, error: ipsetError(command, failed.prefix.text, errno) });
+      from += line;
+      size = 1;
+    }
+    return failures;
+  }
+}
+
+/**
+ * Reads a whole set, a page for each datagram of the kernel (some hundred
+ * elements), on a socket of its own, so that other requests go on meanwhile.
+ * Between pages the event loop gets a turn whenever 4 ms have passed. Elements
+ * added or deleted meanwhile may or may not be among them.
+ * @throws NetlinkError kind `missing` when there is no such set
+ */
+export async function* dumpSet(name: string): AsyncGenerator<readonly ListedElement[], void, void> {
+  const socket = NetlinkSocket.open();
+  try {
+    const { buffer } = socket;
+    const reader = () => new AttributeReader(buffer);
+    const readers = [reader(), reader(), reader(), reader()] as const;
+    const out = new MessageWriter(new Uint8Array(128));
+    const sequence = socket.nextSequence();
+    socket.send(out.buffer, encodeList(out, sequence, { name, headerOnly: false }));
+    let breath = performance.now();
+    for (;;) {
+      const answer = socket.answer(sequence);
+      const page: ListedElement[] = [];
+      let done = false;
+      do {
+        if (answer.sequence !== sequence) continue;
+        if (answer.type === NLMSG_ERROR || answer.type === NLMSG_DONE) {
+          const errno = answer.errno() ?? 0;
+          if (errno !== 0) throw ipsetError('list', name, errno);
+          done = true;
+        } else decodeElements(readers, answer.start, answer.end, page);
+      } while (!done && answer.next());
+      if (page.length > 0) yield page;
+      if (done) return;
+      if (performance.now() - breath > 4) {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        breath = performance.now();
+      }
+    }
+  } finally {
+    socket.close();
+  }
+}
