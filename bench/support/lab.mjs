@@ -12,6 +12,8 @@ export const SERVER = '192.168.50.10';
 export const SOURCES = '203.0.112.0/20';
 
 export class Lab {
+  program = program;
+
   constructor(label) {
     this.server = `bqbench${process.pid}-${label}`;
     this.attacker = `${this.server}-a`;
