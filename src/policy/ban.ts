@@ -3,7 +3,8 @@
  * attacker is, `evidence` whether that is proven, `decide` asks the policy lines
  * and gives a `Decision`. All pure; time and facts are arguments.
  */
-import type { EpochMs, Seconds } from '../base/clock.js';
+import type { EpochMs } from '../base/clock.js';
+import type { RefusalCause } from '../protection/admits.js';
 
 export type BanSource = 'suricata' | 'filter' | 'manual' | 'import';
 export type BanFrom = 'cli' | 'console' | 'api' | 'redis' | 'daemon';
@@ -53,8 +54,15 @@ export interface Ban {
   readonly proven: boolean;
 }
 
+/** One check that a decision went through, in order; `why` shows them. */
+export interface Step {
+  readonly check: string;
+  readonly result: string;
+  readonly detail: string;
+}
+
 /** What is done about one alert or detection. */
-export type Decision =
+export type Outcome =
   | { readonly kind: 'ban'; readonly ban: Ban }
   | { readonly kind: 'would_ban'; readonly ban: Ban; readonly why: string }
   | {
@@ -67,6 +75,11 @@ export type Decision =
   | { readonly kind: 'note'; readonly why: string }
   | { readonly kind: 'ignore'; readonly why: string }
   /** A protection refused what the policy asked for. */
-  | { readonly kind: 'refused'; readonly prefix: string; readonly cause: string; readonly why: string };
+  | { readonly kind: 'refused'; readonly prefix: string; readonly cause: RefusalCause; readonly why: string };
 
-export type { Seconds };
+/** An outcome with how it came about. */
+export type Decision = Outcome & {
+  /** The address that was judged, canonical; `null` when none was found. */
+  readonly candidate: string | null;
+  readonly steps: readonly Step[];
+};

@@ -1,0 +1,76 @@
+import { type Address, type AddressWords, formatWords, parseWords } from '../net/address.js';
+
+/**
+ * What an address is by its own bits, as far as deciding needs it. `host` is an
+ * ordinary address; the others are no remote host that a ban could stop, or
+ * carry another address inside.
+ */
+export type AddressKind =
+  | 'host'
+  | 'loopback'
+  | 'link_local'
+  | 'multicast'
+  | 'broadcast'
+  | 'unspecified'
+  | 'reserved'
+  | 'teredo'
+  | 'six_to_four'
+  | 'carrier_nat';
+
+/** The words of a canonical address. */
+export function wordsOf(address: Address): AddressWords {
+  return parseWords(address) as AddressWords;
+}
+
+/** IANA special-purpose registries (RFC 6890), reduced to what makes a difference for a decision. */
+export function kindOf({ family, w0, w1, w2, w3 }: AddressWords): AddressKind {
+  return family === 4 ? kindOfIpv4(w0) : kindOfIpv6(w0, w1, w2, w3);
+}
+
+function kindOfIpv4(word: number): AddressKind {
+  const first = word >>> 24;
+  if (first === 127) return 'loopback';
+  if (first === 0) return 'unspecified';
+  if (word >>> 16 === 0xa9fe) return 'link_local';
+  if (first >= 224 && first < 240) return 'multicast';
+  if (word === -1) return 'broadcast';
+  if (first >= 240) return 'reserved';
+  return word >>> 22 === 0x6440 >>> 6 ? 'carrier_nat' : 'host';
+}
+
+function kindOfIpv6(w0: number, w1: number, w2: number, w3: number): AddressKind {
+  if (w0 === 0 && w1 === 0 && w2 === 0) {
+    if (w3 === 0) return 'unspecified';
+    if (w3 === 1) return 'loopback';
+  }
+  if (w0 >>> 24 === 0xff) return 'multicast';
+  if (w0 >>> 22 === 0xfe80 >>> 6) return 'link_local';
+  if (w0 === 0x2001_0000) return 'teredo';
+  return w0 >>> 16 === 0x2002 ? 'six_to_four' : 'host';
+}
+
+/** Addresses that are never a remote host on the wire (CONTRACT: special addresses). */
+export function isSpecialKind(kind: AddressKind): boolean {
+  switch (kind) {
+    case 'loopback':
+    case 'link_local':
+    case 'multicast':
+    case 'broadcast':
+    case 'unspecified':
+    case 'reserved':
+      return true;
+    case 'host':
+    case 'teredo':
+    case 'six_to_four':
+    case 'carrier_nat':
+      return false;
+  }
+}
+
+/** The IPv4 client inside a Teredo (RFC 4380, inverted) or 6to4 (RFC 3056) address; `null` for other kinds. */
+export function embeddedIpv4({ family, w0, w1, w3 }: AddressWords): string | null {
+  if (family === 4) return null;
+  const ipv4 = (w: number) => formatWords({ family: 4, w0: w, w1: 0, w2: 0, w3: 0 });
+  if (w0 === 0x2001_0000) return ipv4(~w3);
+  return w0 >>> 16 === 0x2002 ? ipv4((w0 << 16) | (w1 >>> 16)) : null;
+}

@@ -1,0 +1,94 @@
+import type { EpochMs, Seconds } from '../base/clock.js';
+import type { Config, FilterConfig, PolicyAction, PolicyLine } from '../config/config.js';
+import type { AddressWords } from '../net/address.js';
+import { type Prefix, prefixOf, widthOf } from '../net/prefix.js';
+import { PrefixSet } from '../net/prefix-set.js';
+import type { Refusal } from '../protection/admits.js';
+import type { EveAlert } from '../suricata/eve-alert.js';
+
+/**
+ * What the text of a rule says and the alert does not. Absent facts only ever
+ * make a decision milder.
+ */
+export interface RuleFacts {
+  /** `flow:to_server` (also `from_client`) or `flow:to_client`: which way the alerting packet went. */
+  readonly flow: 'to_server' | 'to_client' | null;
+  /** The rule asks for an established flow. */
+  readonly established: boolean;
+  /** `threshold` or `detection_filter`: by whom it counts. By destination, the source is whoever came last. */
+  readonly track: 'by_src' | 'by_dst' | 'by_both' | 'by_rule' | 'by_flow' | null;
+}
+
+/** How the daemon acts on automatic decisions now. */
+export type RunMode = 'enforce' | 'observe' | 'pause' | 'off';
+
+/** Everything a decision depends on besides the alert; immutable, so that deciding is a pure function. */
+export interface DecisionContext {
+  /** The moment of deciding: the wall clock, or the event's own time in a replay. */
+  readonly now: EpochMs;
+  readonly mode: RunMode;
+  readonly policy: readonly PolicyLine[];
+  readonly otherwise: PolicyAction;
+  readonly policyVersion: string;
+  readonly ignoreAlertsOlderThan: Seconds;
+  readonly unprovenNeverOver: Seconds;
+  readonly filter: FilterConfig;
+  readonly home: PrefixSet<true>;
+  readonly trustedProxies: PrefixSet<true>;
+  readonly host: string;
+  /** Name of the sensor that wrote the alerts, where it is another machine. */
+  readonly sensor: string | null;
+  /** Whether the address is one of this machine's own. */
+  readonly isOwn: (words: AddressWords) => boolean;
+  /** The protections: `null` admits a ban of the prefix. */
+  readonly refuse: (prefix: Prefix) => Refusal | null;
+  /** Whether the prefix touches the shipped infrastructure list, also when `never_ban` leaves it out. */
+  readonly isInfrastructure: (prefix: Prefix) => boolean;
+  readonly ruleFacts: (sid: number, gid: number) => RuleFacts | null;
+  /** Whether connection tracking saw the alert's connection answered both ways. */
+  readonly conntrack: (alert: EveAlert) => 'assured' | 'unknown';
+}
+
+/** What is known only while running. What is left out is unknown, which makes decisions milder. */
+export interface LiveContext extends Pick<DecisionContext, 'now' | 'refuse'>, Partial<LiveOptional> {}
+type LiveOptional = Pick<
+  DecisionContext,
+  'mode' | 'isOwn' | 'isInfrastructure' | 'ruleFacts' | 'conntrack' | 'sensor'
+> & { readonly trustedProxies: readonly Prefix[] };
+
+/**
+ * The context that a configuration and the live facts make. Build it once per
+ * configuration or change of facts; per batch spread it with a new `now` and `mode`.
+ */
+export function contextOf(config: Config, live: LiveContext): DecisionContext {
+  return {
+    now: live.now,
+    mode: live.mode ?? config.mode,
+    policy: config.policy,
+    otherwise: config.otherwise,
+    policyVersion: config.policyVersion,
+    ignoreAlertsOlderThan: config.suricata.ignoreAlertsOlderThan,
+    unprovenNeverOver: config.limits.unprovenNeverOver,
+    filter: config.filter,
+    home: setOf(config.home),
+    trustedProxies: setOf(live.trustedProxies ?? []),
+    host: config.host,
+    sensor: live.sensor ?? null,
+    isOwn: live.isOwn ?? (() => false),
+    refuse: live.refuse,
+    isInfrastructure: live.isInfrastructure ?? (() => false),
+    ruleFacts: live.ruleFacts ?? (() => null),
+    conntrack: live.conntrack ?? (() => 'unknown'),
+  };
+}
+
+export function setOf(prefixes: readonly Prefix[]): PrefixSet<true> {
+  const set = new PrefixSet<true>();
+  for (const prefix of prefixes) set.set(prefix, true);
+  return set;
+}
+
+/** The prefix of exactly these words. */
+export function hostOf(words: AddressWords): Prefix {
+  return prefixOf(words, widthOf(words.family));
+}

@@ -1,0 +1,123 @@
+import { formatDuration } from '../base/duration.js';
+import { unreachable } from '../base/errors.js';
+import type { FilterConfig } from '../config/config.js';
+import type { Detection, DetectorName } from '../filter/detection.js';
+import { formatWords } from '../net/address.js';
+import { isProblem, type Prefix, parsePrefix } from '../net/prefix.js';
+import { isSpecialKind, kindOf } from './address-kind.js';
+import { isInside } from './attribution.js';
+import type { Ban, Decision, Outcome, Step } from './ban.js';
+import type { DecisionContext } from './context.js';
+import { momentOf } from './moment.js';
+import { automaticRecord, endOf } from './record.js';
+import { underMode } from './run-mode.js';
+
+/**
+ * Decides one detection of the packet filter. First packets can be forged, so
+ * a detection is never proof: its ban is short, of this host only, never of
+ * anything protected and never of public infrastructure.
+ */
+export function decideDetection(detection: Detection, context: DecisionContext): Decision {
+  const steps: Step[] = [];
+  const add = (check: string, result: string, detail: string) => steps.push({ check, result, detail });
+  const decided = (outcome: Outcome): Decision => ({ ...outcome, candidate: detection.source, steps });
+  const reason = reasonOf(detection, context.filter);
+  add('detector', detection.detector, reason);
+
+  const moment = momentOf(
+    { at: detection.at, flow: null, packetSource: null },
+    context.now,
+    context.ignoreAlertsOlderThan,
+  );
+  add('age', moment.usable ? 'current' : 'too old', moment.detail);
+  if (!moment.usable) return decided({ kind: 'note', why: moment.detail });
+
+  const prefix = parsePrefix(detection.source);
+  if (isProblem(prefix)) {
+    add('attribution', 'unknown', prefix.detail);
+    return decided({ kind: 'note', why: `${detection.source}: ${prefix.detail}` });
+  }
+  add('attribution', 'inbound', 'source address of the packets');
+  add('evidence', 'unproven', 'the source of a first packet can be forged');
+
+  const refusal = refusalOf(prefix, context);
+  add('protection', refusal?.cause ?? 'none', refusal?.detail ?? `nothing protects ${prefix.text}`);
+  if (refusal !== null)
+    return decided({ kind: 'refused', prefix: prefix.text, cause: refusal.cause, why: refusal.detail });
+
+  const duration = Math.min(detection.ban, context.unprovenNeverOver);
+  add('cap', formatDuration(duration), 'unproven: short, and on this host only');
+  const until = endOf(moment.at, duration);
+  if (!(until > context.now)) {
+    const why = `a ban of ${formatDuration(duration)} would have ended already`;
+    add('duration', 'no ban', why);
+    return decided({ kind: 'note', why });
+  }
+  const ban: Ban = {
+    prefix: prefix.text,
+    until,
+    record: {
+      ...automaticRecord(context, {
+        reason,
+        source: 'filter',
+        scope: 'host',
+        policy: detection.detector,
+        target: detection.target,
+        role: 'inbound',
+        at: moment.at,
+      }),
+      resolved_by: 'packet source',
+      count: 1,
+    },
+    flowStart: null,
+    proven: false,
+  };
+  const outcome = underMode({ kind: 'ban', ban }, context.mode);
+  if (outcome.kind === 'would_ban') add('mode', context.mode, outcome.why);
+  return decided(outcome);
+}
+
+/** Why the filter may not ban the prefix: special, inside, protected, infrastructure, or wider than one host or /64. */
+function refusalOf(prefix: Prefix, context: DecisionContext): ReturnType<DecisionContext['refuse']> {
+  const narrowest = prefix.family === 4 ? 32 : 64;
+  if (prefix.length < narrowest) {
+    return { cause: 'too_wide', detail: `${prefix.text} is wider than /${narrowest}, the widest automatic ban` };
+  }
+  const kind = kindOf(prefix);
+  if (isSpecialKind(kind)) {
+    return { cause: 'special', detail: `${formatWords(prefix)} is a ${kind.replaceAll('_', '-')} address` };
+  }
+  const refusal = context.refuse(prefix);
+  if (refusal !== null) return refusal;
+  if (isInside(prefix, context)) return { cause: 'home', detail: `${prefix.text} is inside: home, or this machine` };
+  if (context.isInfrastructure(prefix)) {
+    return {
+      cause: 'infrastructure',
+      detail: `${prefix.text} touches public infrastructure, which unproven evidence never bans`,
+    };
+  }
+  return null;
+}
+
+/** A short sentence with the figures that people tune by. */
+function reasonOf({ detector, count, window }: Detection, filter: FilterConfig): string {
+  const rate = (name: string, limit: number | undefined) => {
+    const perSecond = window > 0 ? Math.round(count / window) : count;
+    return `${name} rate ${perSecond}/s for ${round(window)} s${limit === undefined ? '' : ` (limit ${limit}/s)`}`;
+  };
+  const name: DetectorName = detector;
+  switch (name) {
+    case 'syn_rate':
+      return rate('SYN', filter.syn?.perSecond);
+    case 'icmp_rate':
+      return rate('ICMP', filter.icmp?.perSecond);
+    case 'port_scan':
+      return `${count} ports in ${round(window)} s${filter.scan === null ? '' : ` (limit ${filter.scan.ports})`}`;
+    default:
+      return unreachable(name, 'detector');
+  }
+}
+
+function round(seconds: number): number {
+  return Math.round(seconds * 10) / 10;
+}

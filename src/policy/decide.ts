@@ -1,0 +1,208 @@
+import { formatDuration } from '../base/duration.js';
+import { unreachable } from '../base/errors.js';
+import type { PolicyAction, PolicyLine } from '../config/config.js';
+import type { EveAlert } from '../suricata/eve-alert.js';
+import { isSpecialKind, kindOf, wordsOf } from './address-kind.js';
+import { attribute } from './attribution.js';
+import type { Ban, Decision, Outcome, Step } from './ban.js';
+import { type DecisionContext, hostOf } from './context.js';
+import { engineEvent } from './engine-event.js';
+import { evidenceOf, isTcp } from './evidence.js';
+import { type Case, firstMatch, metadataVeto } from './match.js';
+import { type Moment, momentOf } from './moment.js';
+import { alertRecord, endOf, nameOf } from './record.js';
+import { underMode } from './run-mode.js';
+
+/**
+ * Decides one alert. A pure function of its arguments.
+ *
+ * The order is fixed: engine events, the sensor's own pass verdict, age, who
+ * attacked, whether that is proven, the protections, the policy. Nothing that a
+ * policy line says can switch off what comes before it, and what comes after it
+ * (doubts, vetoes, the cap on unproven evidence) only ever makes it milder.
+ */
+export function decide(alert: EveAlert, context: DecisionContext): Decision {
+  const steps: Step[] = [];
+  const decided = (outcome: Outcome, candidate: string | null = null): Decision => ({ ...outcome, candidate, steps });
+
+  const engine = engineEvent(alert);
+  steps.push(step('engine event', engine === null ? 'no' : 'yes', engine ?? nameOf(alert)));
+  if (engine !== null) return decided({ kind: 'ignore', why: `engine event: ${engine}` });
+
+  if (alert.verdict?.toLowerCase() === 'pass') {
+    steps.push(step('verdict', 'pass', 'a pass rule of the sensor let the packet through'));
+    return decided({ kind: 'ignore', why: 'the sensor passed the packet' });
+  }
+
+  const moment = momentOf(alert, context.now, context.ignoreAlertsOlderThan);
+  steps.push(step('age', moment.usable ? 'current' : 'too old', moment.detail));
+
+  const attribution = attribute(alert, context);
+  const { candidate, doubt, role } = attribution;
+  steps.push(step('attribution', role, attributionDetail(attribution)));
+  if (!moment.usable) return decided({ kind: 'note', why: moment.detail }, candidate);
+  if (doubt?.kind === 'icmp_error') return decided({ kind: 'ignore', why: doubt.detail }, candidate);
+  if (doubt?.kind === 'special_source' && candidate !== null) {
+    steps.push(step('protection', 'special', doubt.detail));
+    return decided({ kind: 'refused', prefix: candidate, cause: 'special', why: doubt.detail }, candidate);
+  }
+
+  const evidence = evidenceOf(alert, context);
+  steps.push(step('evidence', evidence.proof ?? 'unproven', evidence.detail));
+  const one: Case = { alert, attribution, evidence };
+
+  const line = firstMatch(context.policy, one, context);
+  const action = line?.then ?? context.otherwise;
+  const outcome = act(one, line, action, moment, context, steps);
+  return decided(outcome, candidate);
+}
+
+function act(
+  one: Case,
+  line: PolicyLine | null,
+  action: PolicyAction,
+  moment: Moment & { usable: true },
+  context: DecisionContext,
+  steps: Step[],
+): Outcome {
+  const { attribution } = one;
+  const inner = attribution.role === 'outbound' || attribution.role === 'lateral';
+  const refusal = attribution.role === 'inbound' ? protection(one, context, steps) : null;
+  steps.push(step('policy', spoken(action), line === null ? 'no line matched: otherwise' : quoted(line)));
+  switch (action.kind) {
+    case 'ignore':
+      return { kind: 'ignore', why: line === null ? 'otherwise: ignore' : quoted(line) };
+    case 'flag':
+      return flag(one, line === null ? 'otherwise: flag' : quoted(line));
+    case 'note':
+      // An own host that opened the flow is worth a look even where no line speaks of it.
+      if (inner && line === null) return flag(one, `${attribution.role}: an inside address opened the flow`);
+      return {
+        kind: 'note',
+        why: attribution.doubt?.detail ?? (line === null ? 'no policy line matched' : quoted(line)),
+      };
+    case 'ban':
+    case 'would_ban':
+      if (inner)
+        return flag(one, `${attribution.role}: an inside address opened the flow, and the inside is never banned`);
+      if (refusal !== null) return refusal;
+      return ban(one, line, action, moment, context, steps);
+    default:
+      return unreachable(action, 'policy action');
+  }
+}
+
+/** The protections, asked before any line and recorded whatever the lines say. */
+function protection({ attribution }: Case, context: DecisionContext, steps: Step[]): Outcome | null {
+  const { candidate } = attribution;
+  if (candidate === null) return null;
+  const words = wordsOf(candidate);
+  const kind = kindOf(words);
+  const refusal = isSpecialKind(kind)
+    ? { cause: 'special' as const, detail: `${candidate} is a ${kind.replaceAll('_', '-')} address` }
+    : context.refuse(hostOf(words));
+  const warning = kind === 'carrier_nat' ? '; a carrier-grade NAT address: many customers may share it' : '';
+  steps.push(
+    step('protection', refusal?.cause ?? 'none', refusal?.detail ?? `nothing protects ${candidate}${warning}`),
+  );
+  return refusal && { kind: 'refused', prefix: candidate, cause: refusal.cause, why: refusal.detail };
+}
+
+function ban(
+  one: Case,
+  line: PolicyLine | null,
+  action: PolicyAction & { kind: 'ban' | 'would_ban' },
+  moment: Moment & { usable: true },
+  context: DecisionContext,
+  steps: Step[],
+): Outcome {
+  const { alert, attribution, evidence } = one;
+  const { candidate, doubt } = attribution;
+  const note = (check: string, why: string): Outcome => {
+    steps.push(step(check, 'no ban', why));
+    return { kind: 'note', why };
+  };
+  if (doubt !== null) return note('attribution', doubt.detail);
+  if (candidate === null || attribution.role !== 'inbound') return note('attribution', 'no attacker was found');
+  const veto = metadataVeto(alert.metadata);
+  if (veto !== null) return note('rule metadata', veto);
+  if (evidence.sourceIsChance) return note('evidence', evidence.detail);
+  const proven = evidence.proof !== null;
+  const prefix = hostOf(wordsOf(candidate));
+  let duration = action.duration;
+  if (!proven) {
+    if (!isTcp(alert.proto) && line?.when.sid === undefined) {
+      return note('evidence', `${evidence.detail}; others are banned only by a line that names the sid`);
+    }
+    if (context.isInfrastructure(prefix)) {
+      const why = `${candidate} is public infrastructure, which unproven evidence never bans`;
+      steps.push(step('evidence', 'infrastructure', why));
+      return { kind: 'refused', prefix: prefix.text, cause: 'infrastructure', why };
+    }
+    duration = Math.min(duration, context.unprovenNeverOver);
+    steps.push(step('cap', formatDuration(duration), 'unproven: short, and on this host only'));
+  }
+  const until = endOf(moment.at, duration);
+  if (until <= context.now) return note('duration', `a ban of ${formatDuration(duration)} would have ended already`);
+  const made: Ban = {
+    prefix: prefix.text,
+    until,
+    record: alertRecord(one, line, context, moment.at),
+    flowStart: alert.flow?.start ?? null,
+    proven,
+  };
+  if (action.kind === 'would_ban')
+    return { kind: 'would_ban', ban: made, why: line === null ? 'otherwise' : quoted(line) };
+  const outcome = underMode({ kind: 'ban', ban: made }, context.mode);
+  if (outcome.kind === 'would_ban') steps.push(step('mode', context.mode, outcome.why));
+  return outcome;
+}
+
+/** A flag needs an inside and an outside (or two inside) ends that can be trusted to be who they are. */
+function flag({ alert, attribution }: Case, why: string): Outcome {
+  const { initiator, responder, role, doubt } = attribution;
+  if (initiator === null || responder === null || doubt?.kind === 'special_destination') {
+    return { kind: 'note', why: doubt?.detail ?? why };
+  }
+  switch (role) {
+    case 'outbound':
+    case 'lateral':
+      return { kind: 'flag', inside: initiator.address, outside: responder.address, sid: alert.sid, why };
+    case 'inbound':
+      return { kind: 'flag', inside: responder.address, outside: initiator.address, sid: alert.sid, why };
+    case 'unknown':
+      return { kind: 'note', why: doubt?.detail ?? why };
+    default:
+      return unreachable(role, 'role');
+  }
+}
+
+function attributionDetail(attribution: ReturnType<typeof attribute>): string {
+  const { initiator, responder, resolvedBy, doubt } = attribution;
+  if (initiator === null || responder === null) return doubt?.detail ?? resolvedBy;
+  const ends = `${initiator.address} opened the flow to ${responder.address} (${resolvedBy})`;
+  return doubt === null ? ends : `${ends}; ${doubt.detail}`;
+}
+
+function spoken(action: PolicyAction): string {
+  switch (action.kind) {
+    case 'ban':
+      return `ban ${formatDuration(action.duration)}`;
+    case 'would_ban':
+      return `would ban ${formatDuration(action.duration)}`;
+    case 'flag':
+    case 'note':
+    case 'ignore':
+      return action.kind;
+    default:
+      return unreachable(action, 'policy action');
+  }
+}
+
+function quoted(line: PolicyLine): string {
+  return `line ${line.line} "${line.name}"`;
+}
+
+function step(check: string, result: string, detail: string): Step {
+  return { check, result, detail };
+}
