@@ -17,6 +17,8 @@ export interface WantedElement {
   readonly prefix: Prefix;
   /** When it ends; `FOREVER` for a permanent one. */
   readonly until: EpochMs;
+  /** The caller believes that it is not in the kernel yet: its counters begin at 0. Otherwise they are kept. */
+  readonly fresh?: boolean;
 }
 
 /** An element as the kernel reports it. */
@@ -30,7 +32,9 @@ export interface KernelElement {
 }
 
 export interface ApplyResult {
+  /** Elements that are now in the kernel with the end that was asked for. */
   readonly added: number;
+  /** Prefixes that were asked away and are, whether they were there or not. */
   readonly removed: number;
   /** Refused by the protections at this last gate; never in the kernel. */
   readonly refused: readonly { readonly element: WantedElement; readonly refusal: Refusal }[];
@@ -55,7 +59,10 @@ export interface SetBackend {
   apply(list: ListName, add: readonly WantedElement[], remove: readonly Prefix[]): Promise<ApplyResult>;
   /** Every element now in the kernel, in pages, so that the event loop breathes between them. */
   dump(list: ListName): AsyncIterable<readonly KernelElement[]>;
-  /** The number of elements without reading them, and whether a rule refers to the sets. */
+  /**
+   * The number of elements without reading them, and whether a rule refers to
+   * the set of IPv4 and, where the kernel has IPv6, to that of IPv6.
+   */
   size(list: ListName): Promise<{ readonly ipv4: number; readonly ipv6: number; readonly referenced: boolean }>;
   /** The element for exactly this prefix, or `null`. */
   find(list: ListName, prefix: Prefix): Promise<KernelElement | null>;

@@ -30,6 +30,7 @@ export const Command = {
   create: 2,
   destroy: 3,
   flush: 4,
+  rename: 5,
   swap: 6,
   list: 7,
   add: 9,
@@ -43,7 +44,7 @@ const Attribute = {
   protocol: 1,
   setName: 2,
   typeName: 3,
-  /** The second name of a swap. */
+  /** The second name of a rename or swap. */
   setName2: 3,
   revision: 4,
   family: 5,
@@ -146,10 +147,10 @@ function begin(out: MessageWriter, command: number, flags: number, sequence: num
   out.u8(Attribute.protocol, PROTOCOL);
 }
 
-/** Encodes a command on a set as a whole: destroy, flush; or, with `other`, swap. */
+/** Encodes a command on a set as a whole: destroy, flush; or, with `other`, rename and swap. */
 export function encodeSetCommand(
   out: MessageWriter,
-  command: 'destroy' | 'flush' | 'swap',
+  command: 'destroy' | 'flush' | 'rename' | 'swap',
   sequence: number,
   name: string,
   other?: string,

@@ -205,11 +205,16 @@ export class IpsetClient {
     return names.filter((name) => name !== '');
   }
 
+  /** Renames a set that no rule uses. */
+  rename(name: string, to: string): void {
+    this.#check('rename', `${name} to ${to}`, this.#command('rename', name, to));
+  }
+
   #check(operation: string, subject: string, errno: number): void {
     if (errno !== 0) throw ipsetError(operation, subject, errno);
   }
 
-  #command(command: 'destroy' | 'flush' | 'swap', name: string, other?: string): number {
+  #command(command: 'destroy' | 'flush' | 'rename' | 'swap', name: string, other?: string): number {
     const sequence = this.#socket.nextSequence();
     return this.#socket.request(
       this.#out.buffer,
