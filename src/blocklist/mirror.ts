@@ -21,10 +21,10 @@ import type { Refusal } from '../protection/admits.js';
 import type { RedisConnection } from './connection.js';
 import { blocklistError } from './errors.js';
 import { Facts } from './facts.js';
-import { DUE, type EditSink, GONE, Intake, type Outcome, outcome } from './intake.js';
+import { type EditSink, Intake, type Outcome, outcome } from './intake.js';
+import { type KernelEntry, kernelLosses } from './kernel-memory.js';
 import { type EntryId, type EntryKind, type Keys, LETTER, suffixOf } from './keys.js';
 import { Level, listOf } from './level.js';
-import type { Loss } from './loss-guard.js';
 import { type EffectiveMode, effectiveMode } from './mode.js';
 import { Refusals } from './refusals.js';
 import { Tracking } from './tracking.js';
@@ -33,9 +33,6 @@ const LISTS: readonly ListName[] = ['allow', 'ban'];
 const ENTRY_KINDS: readonly EntryKind[] = ['allow', 'ban', 'local'];
 const READ_AT_MOST = 2000;
 const PAGE = 1000;
-
-/** An element that a kernel set held when this process started. */
-export type KernelEntry = readonly [list: ListName, text: string, until: EpochMs];
 
 export interface MirrorOptions {
   readonly connection: RedisConnection;
@@ -379,29 +376,11 @@ export class Mirror implements Service, Desired {
 
   /** At the first walk: what the kernel holds and Redis does not was removed meanwhile, or Redis lost it. */
   async #compareWithKernel(): Promise<void> {
-    const { kernelAtStart, clock, connection, keys } = this.#o;
+    const { kernelAtStart } = this.#o;
     if (kernelAtStart === undefined) return;
-    const count: Record<ListName, number> = { ban: 0, allow: 0 };
-    const missing: Record<ListName, Loss[]> = { ban: [], allow: [] };
-    for await (const [list, text, until] of kernelAtStart()) {
-      count[list] += 1;
-      if (until <= clock.now() + DUE || this.level.get(list, text) !== undefined) continue;
-      // Whether it was a ban of the fleet is no longer known; the narrower scope is the safe one to restore.
-      missing[list].push({ id: (list === 'ban' ? LETTER.local : LETTER.allow) + text, text, until });
-    }
     const out = outcome();
-    for (const list of LISTS) {
-      const losses: Loss[] = [];
-      for (let at = 0; at < missing[list].length; at += READ_AT_MOST / 2) {
-        const part = missing[list].slice(at, at + READ_AT_MOST / 2);
-        const names = part.flatMap(({ text }) =>
-          list === 'ban' ? [keys.ban(text), keys.local(text)] : [keys.allow(text), keys.allow(text)],
-        );
-        const [, ...ends] = (await connection.script('read-1', [keys.told], names)) as (number | string)[];
-        losses.push(...part.filter((_, i) => ends[2 * i] === GONE && ends[2 * i + 1] === GONE));
-      }
-      this.#intake.judgeKernel(list, losses, count[list], out);
-    }
+    const found = await kernelLosses(kernelAtStart(), this.level, this.#o);
+    for (const list of LISTS) this.#intake.judgeKernel(list, found[list].losses, found[list].count, out);
   }
 
   #learnSkew(server: EpochMs, asked: EpochMs, answered: EpochMs): void {

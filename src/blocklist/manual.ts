@@ -1,0 +1,391 @@
+import { type Clock, type EpochMs, FOREVER } from '../base/clock.js';
+import type { BanRecord } from '../policy/ban.js';
+import type { RedisConnection } from './connection.js';
+import { BlocklistError } from './errors.js';
+import { Journal, type JournalEntry, journalFields } from './journal.js';
+import { type EntryKind, type Keys, parseSuffix } from './keys.js';
+import type { Loss } from './loss-guard.js';
+import { formatMode, type ModeSetting, parseMode } from './mode.js';
+import { PARDON_LIFETIME, pardonValue } from './pardon.js';
+import { recordIn } from './raw-edits.js';
+import { decodeValue, encodeValue, endsOf, manualRecord, recordOfText, type StoredRecord, untilOf } from './record.js';
+
+/** Who acts, and how; goes into the record and the journal. */
+export interface Actor {
+  readonly by: string | null;
+  readonly from: BanRecord['from'];
+  /** The host the act was made on. */
+  readonly host: string;
+}
+
+/** One key of a list, with what is known about it. */
+export interface ListedEntry {
+  readonly kind: EntryKind;
+  /** The host of a `local:` key, else `null`. */
+  readonly host: string | null;
+  readonly key: string;
+  /** Canonical prefix text. */
+  readonly address: string;
+  readonly until: EpochMs;
+  readonly record: StoredRecord;
+}
+
+export interface ActResult {
+  /** `unchanged` when it lasts longer already; `absent` when there was nothing to act on. */
+  readonly outcome: 'stored' | 'extended' | 'replaced' | 'removed' | 'unchanged' | 'absent';
+  readonly before: ListedEntry | null;
+  readonly after: ListedEntry | null;
+}
+
+const PAGE = 5000;
+/** A suppression written with a false positive lasts this long, in seconds. */
+const SUPPRESS_LIFETIME = 30 * 86_400;
+
+/**
+ * What people do through the command line, the console or the API. Each act
+ * reads a key, decides, and writes in one script that does nothing when the key
+ * changed meanwhile; it is then tried again. Every act is in the journal with
+ * the whole value before and after.
+ */
+export class ManualActs {
+  readonly #connection: RedisConnection;
+  readonly #keys: Keys;
+  readonly #clock: Clock;
+  readonly journal: Journal;
+
+  constructor(connection: RedisConnection, keys: Keys, clock: Clock) {
+    this.#connection = connection;
+    this.#keys = keys;
+    this.#clock = clock;
+    this.journal = new Journal(connection, keys);
+  }
+
+  /**
+   * Bans for the whole fleet. Never shortens an existing ban unless `replace`.
+   * @param of `address` is canonical; whether it may be banned at all is the caller's question
+   * @throws BlocklistError
+   */
+  ban(
+    of: {
+      readonly address: string;
+      readonly until: EpochMs;
+      readonly reason: string;
+      readonly ticket?: string | null;
+      readonly replace?: boolean;
+      readonly import?: string | null;
+    },
+    actor: Actor,
+  ): Promise<ActResult> {
+    return this.#put('ban', of, actor);
+  }
+
+  /** Never bans while it lasts. The same rules as `ban`. @throws BlocklistError kind `refused` when it is too wide */
+  async allow(
+    of: {
+      readonly address: string;
+      readonly until: EpochMs;
+      readonly reason: string;
+      readonly ticket?: string | null;
+      readonly replace?: boolean;
+    },
+    actor: Actor,
+  ): Promise<ActResult> {
+    const parsed = parseSuffix('allow', of.address);
+    if ('problem' in parsed) throw new BlocklistError('allow', 'refused', `${of.address}: ${parsed.detail}`);
+    return this.#put('allow', of, actor);
+  }
+
+  /**
+   * Removes every ban of these prefixes: of the fleet, of any host, in any
+   * spelling. Each is pardoned, so that evidence from before does not ban it again.
+   *
+   * @returns what was removed; a prefix without a ban has no entry
+   * @throws BlocklistError
+   */
+  async unban(
+    addresses: readonly string[],
+    of: { readonly reason: string; readonly ticket?: string | null; readonly falsePositive?: boolean },
+    actor: Actor,
+  ): Promise<ListedEntry[]> {
+    const wanted = new Set(addresses);
+    const removed: ListedEntry[] = [];
+    for await (const page of this.#pages('ban', (address) => wanted.has(address))) {
+      for (const entry of page) {
+        if (await this.#remove(entry, 'unban', of, actor)) removed.push(entry);
+        if (of.falsePositive) await this.#suppress(entry, of.reason, actor);
+      }
+    }
+    return removed;
+  }
+
+  /** @throws BlocklistError */
+  async allowRemove(address: string, reason: string, actor: Actor): Promise<ListedEntry[]> {
+    const removed: ListedEntry[] = [];
+    for await (const page of this.#pages('allow', (text) => text === address)) {
+      for (const entry of page) if (await this.#remove(entry, 'disallow', { reason }, actor)) removed.push(entry);
+    }
+    return removed;
+  }
+
+  /** Lengthens a ban. `unchanged` when it lasts longer already. @throws BlocklistError */
+  extend(address: string, until: EpochMs, reason: string | null, actor: Actor): Promise<ActResult> {
+    return this.#change(this.#keys.ban(address), address, (before) => {
+      if (before === null) return 'absent';
+      if (before.until >= until) return 'unchanged';
+      return { act: 'extend', outcome: 'extended', record: before.record, until, why: reason, actor };
+    });
+  }
+
+  /** Leaves a note and perhaps a ticket at a ban; its time stays. @throws BlocklistError */
+  note(address: string, text: string, ticket: string | null, actor: Actor): Promise<ActResult> {
+    return this.#change(this.#keys.ban(address), address, (before) => {
+      if (before === null) return 'absent';
+      const record = { ...before.record, note: text, ticket: ticket ?? before.record.ticket };
+      return { act: 'note', outcome: 'stored', record, until: before.until, why: text, actor };
+    });
+  }
+
+  /** Every ban (or allow) in pages as Redis gives them; in no order. @throws BlocklistError */
+  list(list: 'ban' | 'allow' | 'would'): AsyncGenerator<ListedEntry[]> {
+    return this.#pages(list, () => true);
+  }
+
+  /** The keys that name exactly this prefix, whatever their spelling. @throws BlocklistError */
+  async find(list: 'ban' | 'allow' | 'would', address: string): Promise<ListedEntry[]> {
+    const found: ListedEntry[] = [];
+    for await (const page of this.#pages(list, (text) => text === address)) found.push(...page);
+    return found;
+  }
+
+  /** The fleet's or a host's mode key; `null` when it is not set or not understood. @throws BlocklistError */
+  async mode(host?: string): Promise<ModeSetting | null> {
+    const value = await this.#connection.call('GET', this.#keys.mode(host));
+    return typeof value === 'string' ? parseMode(value) : null;
+  }
+
+  /** Sets the fleet's mode, or that of one host; `null` goes back to the file's. @throws BlocklistError */
+  async setMode(setting: ModeSetting | null, reason: string, actor: Actor, host?: string): Promise<void> {
+    const key = this.#keys.mode(host);
+    const before = await this.#connection.call('GET', key);
+    if (setting === null) await this.#connection.call('DEL', key);
+    else await this.#connection.call('SET', key, formatMode(setting));
+    await this.journal.write({
+      ...this.#act('mode', host ?? 'fleet', actor),
+      why: reason,
+      before: typeof before === 'string' ? before : null,
+      after: setting === null ? null : formatMode(setting),
+    });
+  }
+
+  /** Accepts a held mass loss on every host: the entries leave the kernels. @throws BlocklistError */
+  async acceptHeld(reason: string, actor: Actor): Promise<void> {
+    const now = (await this.#connection.call('TIME')) as string[];
+    const at = Number(now[0]) * 1000 + Math.floor(Number(now[1]) / 1000);
+    await this.#connection.call('SET', this.#keys.accept, JSON.stringify({ at, by: actor.by }), 'EX', 3600);
+    await this.journal.write({ ...this.#act('loss_accepted', 'held entries', actor), why: reason });
+  }
+
+  /**
+   * Writes the keys of a held loss back, with what the journal knows of them.
+   * @returns how many were written; keys that exist again are left alone
+   * @throws BlocklistError
+   */
+  async writeBackHeld(held: Iterable<Loss>, reason: string, actor: Actor): Promise<number> {
+    const losses = [...held].filter(({ until }) => until > this.#clock.now());
+    const known = await this.journal.lastRecords(
+      losses.map(({ text }) => text),
+      100_000,
+    );
+    let written = 0;
+    for (const { id, text, until } of losses) {
+      const record =
+        known.get(text) ?? manualRecord({ reason: 'restored after a mass loss', ...actor, at: this.#now() });
+      const isLocal = id.startsWith('l') && !(known.get(text) && record.scope === 'fleet');
+      const key = id.startsWith('a') ? this.#keys.allow(text) : isLocal ? this.#keys.local(text) : this.#keys.ban(text);
+      const result = await this.#change(key, text, (before) =>
+        before === null ? { act: 'restore', outcome: 'stored', record, until, why: reason, actor } : 'unchanged',
+      );
+      if (result.outcome === 'stored') written += 1;
+    }
+    return written;
+  }
+
+  #put(
+    kind: 'ban' | 'allow',
+    of: {
+      readonly address: string;
+      readonly until: EpochMs;
+      readonly reason: string;
+      readonly ticket?: string | null;
+      readonly replace?: boolean;
+      readonly import?: string | null;
+    },
+    actor: Actor,
+  ): Promise<ActResult> {
+    const key = kind === 'ban' ? this.#keys.ban(of.address) : this.#keys.allow(of.address);
+    return this.#change(key, of.address, (before) => {
+      if (before !== null && before.until > of.until && !of.replace) return 'unchanged';
+      const record = manualRecord({ ...of, ...actor, at: this.#now() });
+      const first = before?.record.first ?? record.first;
+      const outcome = before === null ? 'stored' : of.until < before.until ? 'replaced' : 'extended';
+      return { act: kind, outcome, record: { ...record, first }, until: of.until, why: of.reason, actor };
+    });
+  }
+
+  async #change(
+    key: string,
+    address: string,
+    decide: (before: ListedEntry | null) =>
+      | 'absent'
+      | 'unchanged'
+      | {
+          readonly act: string;
+          readonly outcome: ActResult['outcome'];
+          readonly record: StoredRecord;
+          readonly until: EpochMs;
+          readonly why: string | null;
+          readonly actor: Actor;
+        },
+  ): Promise<ActResult> {
+    for (let attempt = 0; attempt < 8; attempt++) {
+      const [seen] = await this.#read([key]);
+      const before = seen?.entry ?? null;
+      const wish = decide(before);
+      if (typeof wish === 'string') return { outcome: wish, before, after: null };
+      const value = encodeValue(wish.record, wish.until);
+      const line = {
+        ...this.#act(wish.act, address, wish.actor),
+        why: wish.why,
+        ticket: wish.record.ticket,
+        before: before && encodeValue(before.record, before.until),
+        after: value,
+      };
+      if (await this.#edit(key, seen ?? null, value, endsOf(wish.until), ['', '', 0], line)) {
+        const after = { ...(before ?? this.#entryOf(key, address)), until: wish.until, record: wish.record };
+        return { outcome: wish.outcome, before, after };
+      }
+    }
+    throw new BlocklistError('edit', 'refused', `${key} changes too often; try again`);
+  }
+
+  async #remove(
+    entry: ListedEntry,
+    act: 'unban' | 'disallow',
+    of: { readonly reason: string; readonly ticket?: string | null },
+    actor: Actor,
+  ): Promise<boolean> {
+    for (let attempt = 0; attempt < 8; attempt++) {
+      const [seen] = await this.#read([entry.key]);
+      if (seen === undefined) return attempt > 0;
+      const { record, until } = seen.entry;
+      const line = {
+        ...this.#act(act, entry.address, actor),
+        why: of.reason,
+        ticket: of.ticket ?? null,
+        before: encodeValue(record, until),
+      };
+      const pardon = pardonValue(record, actor.by, actor.from);
+      const args =
+        act === 'unban'
+          ? ([this.#keys.pardon(entry.address), pardon, PARDON_LIFETIME] as const)
+          : (['', '', 0] as const);
+      if (await this.#edit(entry.key, seen, '', 0, args, line)) return true;
+    }
+    throw new BlocklistError(act, 'refused', `${entry.key} changes too often; try again`);
+  }
+
+  async #suppress({ address, record }: ListedEntry, reason: string, actor: Actor): Promise<void> {
+    for (const sid of new Set([...(record.sid === null ? [] : [record.sid]), ...record.sids])) {
+      const key = this.#keys.suppress(record.gid ?? 1, sid, address);
+      await this.#connection.call(
+        'SET',
+        key,
+        JSON.stringify({ reason, by: actor.by, at: this.#now() }),
+        'EX',
+        SUPPRESS_LIFETIME,
+      );
+      await this.journal.write({ ...this.#act('suppress', address, actor), why: reason, after: key });
+    }
+  }
+
+  async #edit(
+    key: string,
+    seen: { readonly value: string; readonly ends: number } | null,
+    value: string,
+    ends: number,
+    pardon: readonly [key: string, value: string, lifetime: number],
+    line: JournalEntry,
+  ): Promise<boolean> {
+    const { told, raw, journal } = this.#keys;
+    const args = [seen?.value ?? '', seen?.ends ?? -2, value, ends, ...pardon, ...journalFields(line)];
+    return (await this.#connection.script('edit-4', [key, told, raw, journal], args)) === 1;
+  }
+
+  /** Values and ends of entry keys, as pairs that belong together; keys that are gone are left out. */
+  async #read(keys: readonly string[]): Promise<{ value: string; ends: number; entry: ListedEntry }[]> {
+    if (keys.length === 0) return [];
+    const flat = (await this.#connection.script('values-1', [this.#keys.raw], keys)) as (string | number)[];
+    const found = [];
+    for (let i = 0; i < flat.length; i += 4) {
+      const key = String(flat[i]);
+      const value = String(flat[i + 1]);
+      const ends = Number(flat[i + 2]);
+      const record =
+        decodeValue(value)?.record ?? recordIn(String(flat[i + 3])) ?? recordOfText(value, this.#clock.now());
+      const about = this.#entryOf(key, null);
+      if (about.address !== '') found.push({ value, ends, entry: { ...about, until: untilOf(ends), record } });
+    }
+    return found;
+  }
+
+  #entryOf(key: string, address: string | null): ListedEntry {
+    const rest = key.slice(this.#keys.prefix.length + 1);
+    const [kind = 'ban', second = ''] = rest.split(':', 2);
+    const host = kind === 'local' ? second : null;
+    const suffix = rest.slice(kind.length + 1 + (host === null ? 0 : host.length + 1));
+    const parsed = address === null ? parseSuffix(kind === 'allow' ? 'allow' : 'ban', suffix) : null;
+    const text = parsed === null ? address : 'problem' in parsed ? '' : parsed.text;
+    const record = recordOfText('', this.#clock.now());
+    return {
+      kind: kind === 'would' ? 'ban' : (kind as EntryKind),
+      host,
+      key,
+      address: text as string,
+      until: FOREVER,
+      record,
+    };
+  }
+
+  async *#pages(list: 'ban' | 'allow' | 'would', wanted: (address: string) => boolean): AsyncGenerator<ListedEntry[]> {
+    const kinds = list === 'ban' ? ['ban', 'local'] : [list];
+    const done = new Set<string>();
+    let cursor = '0';
+    do {
+      const pattern = `${this.#keys.prefix}:${list === 'ban' ? '[bl]' : list[0]}*`;
+      const [next, keys] = (await this.#connection.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', PAGE)) as [
+        string,
+        string[],
+      ];
+      cursor = next;
+      const mine = keys.filter((key) => {
+        const kind = key.slice(this.#keys.prefix.length + 1).split(':', 1)[0] as string;
+        // SCAN may name a key twice (its documentation, "Scan guarantees").
+        if (!kinds.includes(kind) || done.has(key) || !wanted(this.#entryOf(key, null).address)) return false;
+        done.add(key);
+        return true;
+      });
+      for (let at = 0; at < mine.length; at += 500) {
+        const found = await this.#read(mine.slice(at, at + 500));
+        if (found.length > 0) yield found.map(({ entry }) => entry);
+      }
+    } while (cursor !== '0');
+  }
+
+  #act(act: string, address: string, { by, from, host }: Actor): JournalEntry {
+    return { at: this.#now(), act, address, by, from, host };
+  }
+
+  #now(): string {
+    return new Date(this.#clock.now()).toISOString();
+  }
+}

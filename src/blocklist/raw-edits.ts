@@ -1,0 +1,245 @@
+import { BoundedRunner } from '../base/bounded-runner.js';
+import type { Clock } from '../base/clock.js';
+import { messageOf } from '../base/errors.js';
+import type { Service } from '../base/lifecycle.js';
+import type { Log } from '../base/log.js';
+import type { RedisConnection } from './connection.js';
+import type { EditSink } from './intake.js';
+import { Journal, type JournalEntry, journalFields } from './journal.js';
+import { type EntryId, type Keys, kindOf, parseSuffix, suffixOf } from './keys.js';
+import type { Loss } from './loss-guard.js';
+import { PARDON_LIFETIME, pardonValue } from './pardon.js';
+import { decodeValue, digestOf, encodeValue, recordOfText, type StoredRecord, ticketOf, untilOf } from './record.js';
+
+const AT_ONCE = 200;
+/** Keys waiting to be looked at; what is beyond is not journaled, and that is counted. */
+const AT_MOST = 1_000_000;
+
+export interface RawEditsOptions {
+  readonly connection: RedisConnection;
+  readonly keys: Keys;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Journals what people do to keys with redis-cli, once for the fleet, with the
+ * value before and after; pardons what they unban. Our own writers leave the end
+ * they meant in the value, so that a key whose value is none of ours, or whose
+ * end is another, was edited by hand. Runs after the kernel was told, in small
+ * pieces.
+ */
+export class RawEdits implements Service, EditSink {
+  readonly name = 'raw edits';
+  readonly #o: RawEditsOptions;
+  readonly #journal: Journal;
+  readonly #written = new Set<EntryId>();
+  #unbanned: Loss[] = [];
+  #revoke: Loss[] = [];
+  #missed = 0;
+  readonly #runner: BoundedRunner;
+
+  constructor(options: RawEditsOptions) {
+    this.#o = options;
+    this.#journal = new Journal(options.connection, options.keys);
+    this.#runner = new BoundedRunner({
+      task: () => this.#run(),
+      clock: options.clock,
+      // Lets a command's several events come together, and leaves Redis to others between two pieces.
+      atLeast: 20,
+      atMost: () => (this.waiting > 0 ? 1000 : 60_000),
+      onError: (error) => {
+        if (options.connection.up) options.log.warn({ err: messageOf(error) }, 'raw edits could not be journaled yet');
+      },
+    });
+  }
+
+  /** Keys and removals not yet looked at. */
+  get waiting(): number {
+    return this.#written.size + this.#unbanned.length + this.#revoke.length;
+  }
+
+  /** Edits that were not journaled because too many came at once. */
+  get missed(): number {
+    return this.#missed;
+  }
+
+  async start(): Promise<void> {
+    this.#runner.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#runner.stop();
+  }
+
+  written(ids: readonly EntryId[]): void {
+    for (const id of ids) {
+      if (this.#written.size < AT_MOST) this.#written.add(id);
+      else this.#missed += 1;
+    }
+    this.#runner.wake();
+  }
+
+  unbanned(losses: readonly Loss[]): void {
+    if (this.#unbanned.length + losses.length > AT_MOST) this.#missed += losses.length;
+    else for (const loss of losses) this.#unbanned.push(loss);
+    this.#runner.wake();
+  }
+
+  held(losses: readonly Loss[]): void {
+    const ids = new Set(losses.map(({ id }) => id));
+    this.#unbanned = this.#unbanned.filter(({ id }) => !ids.has(id));
+    for (const loss of losses) this.#revoke.push(loss);
+    this.#runner.wake();
+  }
+
+  async #run(): Promise<void> {
+    if (!this.#o.connection.up) return;
+    if (this.#revoke.length > 0) await this.#revokePardons();
+    if (this.#unbanned.length > 0) {
+      const part = this.#unbanned.slice(0, AT_ONCE);
+      await this.#journalUnbans(part);
+      const done = new Set(part);
+      this.#unbanned = this.#unbanned.filter((loss) => !done.has(loss));
+    }
+    if (this.#written.size > 0) {
+      const part: EntryId[] = [];
+      for (const id of this.#written) {
+        part.push(id);
+        if (part.length === AT_ONCE) break;
+      }
+      for (const id of part) this.#written.delete(id);
+      try {
+        await this.#inspect(part);
+      } catch (error) {
+        for (const id of part) this.#written.add(id);
+        throw error;
+      }
+    }
+    if (this.waiting > 0) this.#runner.wake();
+  }
+
+  async #inspect(ids: readonly EntryId[]): Promise<void> {
+    const { connection, keys } = this.#o;
+    const byKey = new Map(ids.map((id) => [keys.entry(id), id]));
+    const flat = (await connection.script('inspect-2', [keys.raw, keys.told], [...byKey.keys()])) as (
+      | string
+      | number
+    )[];
+    if (flat.length === 0) return;
+    const edits = [];
+    for (let i = 0; i < flat.length; i += 4) {
+      const key = String(flat[i]);
+      const id = byKey.get(key) as EntryId;
+      const parsed = parseSuffix(kindOf(id), suffixOf(id));
+      if ('problem' in parsed) continue;
+      edits.push({
+        key,
+        id,
+        text: parsed.text,
+        value: String(flat[i + 1]),
+        ends: Number(flat[i + 2]),
+        known: String(flat[i + 3]),
+      });
+    }
+    // Only free text over something unknown needs the journal: a key never seen has nothing before it.
+    const last = await this.#journal.lastRecords(
+      edits.filter(({ value, known }) => decodeValue(value) === null && known === '').map(({ text }) => text),
+    );
+    await Promise.all(
+      edits.map(({ key, id, text, value, ends, known }) => {
+        const own = decodeValue(value);
+        const former = own?.record ?? recordIn(known) ?? (known === '' ? (last.get(text) ?? null) : null);
+        const before = own ? value : former ? encodeValue(former, untilOf(ends)) : null;
+        const record = own?.record ?? merged(former, value, this.#o.clock.now());
+        const after = encodeValue(record, untilOf(ends));
+        const digest = digestOf(value, ends);
+        const field = own ? digest : `${digest} ${JSON.stringify(record)}`;
+        const act = former !== null || known !== '' ? 'edit' : kindOf(id) === 'allow' ? 'allow' : 'ban';
+        return connection.script(
+          'raw-edit-3',
+          [key, keys.raw, keys.journal],
+          [
+            digest,
+            field,
+            ...journalFields({ ...this.#byHand(text, act), why: record.reason, ticket: record.ticket, before, after }),
+          ],
+        );
+      }),
+    );
+  }
+
+  async #journalUnbans(losses: readonly Loss[]): Promise<void> {
+    const { connection, keys } = this.#o;
+    const raw = (await connection.call('HMGET', keys.raw, ...losses.map(({ id }) => keys.entry(id)))) as (
+      | string
+      | null
+    )[];
+    const last = await this.#journal.lastRecords(
+      losses.filter((_, i) => recordIn(raw[i] ?? '') === null).map(({ text }) => text),
+    );
+    await Promise.all(
+      losses.map(({ id, text, until }, i) => {
+        const record = recordIn(raw[i] ?? '') ?? last.get(text) ?? null;
+        const isAllow = kindOf(id) === 'allow';
+        const key = keys.entry(id);
+        const entry = {
+          ...this.#byHand(text, isAllow ? 'disallow' : 'unban'),
+          why: 'the key was removed',
+          before: record ? encodeValue(record, until) : null,
+        };
+        return connection.script(
+          'raw-unban-5',
+          [key, kindOf(id) === 'local' ? keys.ban(text) : key, keys.told, keys.raw, keys.journal],
+          [
+            isAllow ? '' : keys.pardon(text),
+            isAllow ? '' : pardonValue(record, null, 'redis'),
+            PARDON_LIFETIME,
+            ...journalFields(entry),
+          ],
+        );
+      }),
+    );
+  }
+
+  /** A mass loss pardons nobody: what was written for its first keys is taken back. */
+  async #revokePardons(): Promise<void> {
+    const { connection, keys, clock } = this.#o;
+    const losses = this.#revoke;
+    for (let at = 0; at < losses.length; at += AT_ONCE) {
+      const part = losses.slice(at, at + AT_ONCE);
+      const pardons = part.filter(({ id }) => kindOf(id) !== 'allow').map(({ text }) => keys.pardon(text));
+      if (pardons.length > 0) await connection.call('DEL', ...pardons);
+      await connection.call('ZREM', keys.told, ...part.map(({ id }) => `r ${keys.entry(id)}`));
+    }
+    this.#revoke = this.#revoke.slice(losses.length);
+    const first = await connection.call('SET', `${keys.prefix}:loss`, clock.now(), 'NX', 'EX', 60);
+    if (first === 'OK') {
+      await this.#journal.write({
+        ...this.#byHand(`${losses.length} entries`, 'loss_held'),
+        why: 'most keys went at once',
+      });
+    }
+  }
+
+  #byHand(address: string, act: string): JournalEntry {
+    const { clock, keys } = this.#o;
+    return { at: new Date(clock.now()).toISOString(), act, address, from: 'redis', host: keys.host };
+  }
+}
+
+/** The record in a field of the raw hash: what was known before free text replaced it, with that text as reason. */
+export function recordIn(field: string): StoredRecord | null {
+  if (field[40] !== ' ') return null;
+  try {
+    return JSON.parse(field.slice(41)) as StoredRecord;
+  } catch {
+    return null;
+  }
+}
+
+/** Free text replaces the reason only, and the ticket where it names one. */
+function merged(former: StoredRecord | null, text: string, at: number): StoredRecord {
+  if (former === null) return recordOfText(text, at);
+  return { ...former, reason: text.slice(0, 1000), ticket: ticketOf(text) ?? former.ticket };
+}

@@ -1,0 +1,301 @@
+import { BoundedRunner } from '../base/bounded-runner.js';
+import type { Clock } from '../base/clock.js';
+import { messageOf } from '../base/errors.js';
+import type { Service } from '../base/lifecycle.js';
+import type { Log } from '../base/log.js';
+import type { Ban, Decision } from '../policy/ban.js';
+import type { RedisConnection } from './connection.js';
+import { BlocklistError, blocklistError } from './errors.js';
+import type { Facts } from './facts.js';
+import { type EntryId, type Keys, LETTER } from './keys.js';
+import type { OfflineBatch, OfflineJournal } from './offline-journal.js';
+import { encodeHead, endsOf } from './record.js';
+
+/** What became of one decision. `offline`: kept in the offline journal, and wanted in the kernel from now on. */
+export type CommitOutcome =
+  | 'stored'
+  | 'extended'
+  | 'unchanged'
+  | 'pardoned'
+  | 'suppressed'
+  | 'wrong_type'
+  | 'duplicate'
+  | 'offline'
+  /** Notes, ignored alerts and refusals store nothing. */
+  | 'none';
+
+export interface Batch {
+  readonly decisions: readonly Decision[];
+  /** How far the source was read to make these decisions; `null` when it has no position. */
+  readonly position: { readonly source: string; readonly value: unknown } | null;
+}
+
+/** What the store asks of the mirror. */
+export interface OfflineView {
+  readonly skew: number;
+  readonly facts: Pick<Facts, 'pardon' | 'suppressed'>;
+  addOffline(bans: Iterable<readonly [text: string, until: number]>): void;
+  clearOffline(): void;
+  refresh(ids: Iterable<EntryId>): Promise<void>;
+}
+
+export interface StoreOptions {
+  readonly connection: RedisConnection;
+  readonly keys: Keys;
+  readonly mirror: OfflineView;
+  readonly offline: OfflineJournal;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Counts of repeated alerts that wait for the next write of their entry. */
+const PENDING_AT_MOST = 10_000;
+
+/**
+ * Writes automatic decisions: all effects of a batch and the position it was
+ * read up to in one atomic script, so that a crash at any point neither loses
+ * nor repeats a line. While Redis is away the batch goes to the offline journal
+ * first and to the kernel then; it is applied once when Redis is back, because
+ * each batch has a sequence number that only grows and Redis keeps the last.
+ */
+export class Store implements Service {
+  readonly name = 'blocklist store';
+  readonly #o: StoreOptions;
+  readonly #pending = new Map<string, number>();
+  #sequence = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #retry: BoundedRunner;
+
+  constructor(options: StoreOptions) {
+    this.#o = options;
+    this.#retry = new BoundedRunner({
+      task: () => this.#enqueue(() => this.#replay()),
+      clock: options.clock,
+      atLeast: 100,
+      atMost: () => 5000,
+      // Redis is still away, or still takes no writes; the batches stay where they are.
+      onError: () => {},
+    });
+  }
+
+  /** @throws BlocklistError kind `refused` when the state directory cannot be written */
+  async start(): Promise<void> {
+    const { offline, mirror, connection } = this.#o;
+    await offline.open();
+    for (const { args, bans } of offline.pending) {
+      this.#sequence = Math.max(this.#sequence, Number(args[1]));
+      mirror.addOffline(bans.map(([text, until]) => [text, until ?? Number.POSITIVE_INFINITY]));
+    }
+    connection.onReady(() => this.#retry.wake());
+    this.#retry.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#retry.stop();
+    await this.#turn.catch(() => {});
+    await this.#o.offline.close();
+  }
+
+  /** Batches that wait for Redis. */
+  get waiting(): number {
+    return this.#o.offline.pending.length;
+  }
+
+  /**
+   * Stores a batch; batches are applied in the order of the calls. At most a few
+   * hundred decisions each, so that Redis is not held up.
+   *
+   * @returns one outcome per decision
+   * @throws BlocklistError kind `full` when Redis is away and the offline journal
+   *   too, `refused` when Redis or the disk says no: nothing was stored, try the same batch again
+   */
+  commit(batch: Batch): Promise<CommitOutcome[]> {
+    return this.#enqueue(() => this.#commit(batch));
+  }
+
+  #enqueue<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(task, task);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  async #commit(batch: Batch): Promise<CommitOutcome[]> {
+    const { offline, connection, log, clock } = this.#o;
+    const outcomes: CommitOutcome[] = batch.decisions.map(() => 'none');
+    const effects: { readonly index: number; readonly key: string; readonly json: string; readonly ban: Ban | null }[] =
+      [];
+    batch.decisions.forEach((decision, index) => {
+      const effect = this.#effect(decision);
+      if (effect === 'suppressed') outcomes[index] = 'suppressed';
+      else if (effect !== null) effects.push({ index, ...effect });
+    });
+    if (effects.length === 0 && batch.position === null) return outcomes;
+    this.#sequence = Math.max(this.#sequence + 1, clock.now());
+    const args = [
+      batch.position?.source ?? 'daemon',
+      String(this.#sequence),
+      JSON.stringify(batch.position?.value ?? null),
+      this.#o.keys.host,
+      new Date(clock.now()).toISOString(),
+      ...effects.map(({ json }) => json),
+    ];
+    if (offline.pending.length > 0 && connection.up) await this.#replay().catch(() => {});
+    if (offline.pending.length === 0) {
+      try {
+        const words = (await this.#send(args)) as CommitOutcome[];
+        effects.forEach(({ index, key }, i) => {
+          const word = words[0] === 'duplicate' ? 'duplicate' : (words[i] as CommitOutcome);
+          outcomes[index] = word;
+          this.#count(key, word);
+        });
+        return outcomes;
+      } catch (error) {
+        const failure = blocklistError('commit', error);
+        if (!failure.passing) throw failure;
+        log.error({ err: failure.message }, 'Redis takes no decisions; keeping them in the offline journal');
+      }
+    }
+    const bans: [string, number | null][] = [];
+    for (const { index, ban } of effects) {
+      outcomes[index] = 'offline';
+      if (ban === null) continue;
+      if (this.#pardoned(ban)) outcomes[index] = 'pardoned';
+      else bans.push([ban.prefix, ban.until === Number.POSITIVE_INFINITY ? null : ban.until]);
+    }
+    await offline.append({ args, bans });
+    this.#o.mirror.addOffline(bans.map(([text, until]) => [text, until ?? Number.POSITIVE_INFINITY]));
+    return outcomes;
+  }
+
+  #send(args: readonly string[]): Promise<unknown> {
+    const { connection, keys } = this.#o;
+    if (!connection.up) throw connection.problem ?? new BlocklistError('commit', 'unreachable', 'Redis is away');
+    return connection.script('commit-4', [keys.journal, keys.told, keys.raw, keys.position()], args);
+  }
+
+  /** Applies what the offline journal holds, in order. Breaks off when Redis goes away again; nothing is doubled. */
+  async #replay(): Promise<void> {
+    const { offline, mirror, log } = this.#o;
+    const batches: readonly OfflineBatch[] = offline.pending;
+    if (batches.length === 0) return;
+    const texts = new Set<string>();
+    for (const { args, bans } of batches) {
+      try {
+        await this.#send(args);
+      } catch (error) {
+        const failure = blocklistError('replay', error);
+        if (failure.passing) throw failure;
+        // Redis will never take this batch; the others must not wait behind it for ever.
+        log.error(
+          { err: failure.message, batch: args.slice(0, 3) },
+          'a batch of the offline journal was refused and is given up',
+        );
+      }
+      for (const [text] of bans) texts.add(text);
+    }
+    await mirror.refresh([...texts].flatMap((text) => [LETTER.ban + text, LETTER.local + text]));
+    await offline.clear();
+    mirror.clearOffline();
+    log.info({ batches: batches.length }, 'what was decided while Redis was away is stored');
+  }
+
+  #pardoned(ban: Ban): boolean {
+    const pardon = this.#o.mirror.facts.pardon(ban.prefix);
+    if (pardon === null) return false;
+    if (pardon.sids !== null && (ban.record.sid === null || !pardon.sids.includes(ban.record.sid))) return false;
+    return !(ban.proven && ban.flowStart !== null && ban.flowStart + this.#o.mirror.skew > pardon.at);
+  }
+
+  #effect(decision: Decision): { key: string; json: string; ban: Ban | null } | 'suppressed' | null {
+    const { keys } = this.#o;
+    if (decision.kind === 'ban' || decision.kind === 'would_ban') {
+      const { ban } = decision;
+      const { record } = ban;
+      const isBan = decision.kind === 'ban';
+      if (
+        isBan &&
+        record.sid !== null &&
+        this.#o.mirror.facts.suppressed(record.gid ?? 1, record.sid, ban.prefix) !== null
+      ) {
+        return 'suppressed';
+      }
+      const onHost = record.scope === 'host';
+      const key = !isBan ? keys.would(ban.prefix) : onHost ? keys.local(ban.prefix) : keys.ban(ban.prefix);
+      const json = {
+        t: isBan ? 'ban' : 'would',
+        key,
+        address: ban.prefix,
+        ...(isBan && onHost ? { fleet: keys.ban(ban.prefix) } : {}),
+        pardon: keys.pardon(ban.prefix),
+        ends: this.#inRedisTime(ban.until),
+        head: encodeHead(record),
+        ...this.#times(record.last),
+        count: record.count + (this.#pending.get(key) ?? 0),
+        ...(record.sid === null ? {} : { sid: record.sid }),
+        ...(ban.flowStart === null ? {} : { flow: ban.flowStart + this.#o.mirror.skew }),
+        proven: ban.proven,
+        why: decision.kind === 'would_ban' ? decision.why : record.reason,
+      };
+      return { key, json: JSON.stringify(json), ban: isBan ? ban : null };
+    }
+    if (decision.kind !== 'flag') return null;
+    const key = keys.flag(decision.inside, decision.sid);
+    const json = {
+      t: 'flag',
+      key,
+      address: decision.inside,
+      outside: decision.outside,
+      ...this.#times(new Date(this.#o.clock.now()).toISOString()),
+      count: 1 + (this.#pending.get(key) ?? 0),
+      why: decision.why,
+    };
+    return { key, json: JSON.stringify(json), ban: null };
+  }
+
+  #times(last: string): { readonly last: string; readonly minuteAgo: string } {
+    return { last, minuteAgo: new Date(Date.parse(last) - 60_000).toISOString() };
+  }
+
+  #inRedisTime(until: number): number {
+    return until === Number.POSITIVE_INFINITY ? -1 : endsOf(until + this.#o.mirror.skew);
+  }
+
+  /** Remembers how often an entry was asked for without a write, so that its count is right at the next one. */
+  #count(key: string, outcome: CommitOutcome): void {
+    if (outcome === 'unchanged') {
+      if (!this.#pending.has(key) && this.#pending.size >= PENDING_AT_MOST) {
+        this.#pending.delete(this.#pending.keys().next().value as string);
+      }
+      this.#pending.set(key, (this.#pending.get(key) ?? 0) + 1);
+    } else this.#pending.delete(key);
+  }
+
+  /**
+   * How far each source of this host was read, as last committed; offline batches included.
+   * @throws BlocklistError when Redis is away
+   */
+  async positions(): Promise<Map<string, unknown>> {
+    const { connection, keys, offline } = this.#o;
+    const flat = (await connection.call('HGETALL', keys.position())) as string[];
+    const found = new Map<string, { sequence: number; value: unknown }>();
+    const note = (source: string, sequence: number, json: string) => {
+      this.#sequence = Math.max(this.#sequence, sequence);
+      if ((found.get(source)?.sequence ?? -1) < sequence) found.set(source, { sequence, value: parse(json) });
+    };
+    for (let i = 0; i < flat.length; i += 2) {
+      const [, sequence, json] = /^(\d+) (.*)$/s.exec(flat[i + 1] as string) ?? [];
+      if (sequence !== undefined) note(flat[i] as string, Number(sequence), json as string);
+    }
+    for (const { args } of offline.pending) note(args[0] as string, Number(args[1]), args[2] as string);
+    found.delete('daemon');
+    return new Map([...found].map(([source, { value }]) => [source, value]));
+  }
+}
+
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (error) {
+    throw new BlocklistError('read positions', 'refused', `a stored position is damaged: ${messageOf(error)}`, error);
+  }
+}
