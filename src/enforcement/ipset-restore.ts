@@ -1,0 +1,310 @@
+import type { Clock } from '../base/clock.js';
+import type { Family } from '../net/address.js';
+import { parseWords } from '../net/address.js';
+import { type Prefix, prefixOf, widthOf } from '../net/prefix.js';
+import { LONGEST_TIMEOUT, type SetElement, type SetHeader } from '../netlink/ipset.js';
+import { elementProblem } from '../netlink/ipset-message.js';
+import type { CommandResult, Commands } from './command.js';
+import {
+  type ApplyResult,
+  EnforcementError,
+  type EnforcementErrorKind,
+  type Gate,
+  type KernelElement,
+  type ListName,
+  type SetBackend,
+  type WantedElement,
+} from './set-backend.js';
+import {
+  Breath,
+  batchOf,
+  FAMILIES,
+  kernelHasIpv6,
+  missing,
+  ownSetNames,
+  type SetPlan,
+  setName,
+  setPlans,
+  twinOf,
+} from './sets.js';
+
+/** After this many single failures in one batch the rest is sent line by line and compared with the set. */
+const MOST_RETRIES = 8;
+const PAGE = 1000;
+
+interface Line {
+  readonly text: string;
+  /** `null` for a removal. */
+  readonly element: SetElement | null;
+  readonly prefix: Prefix;
+}
+
+/**
+ * The same sets through the `ipset` program, for machines where the foreign
+ * function interface cannot load: text on the standard input of `ipset restore`,
+ * about fifteen times slower than netlink.
+ *
+ * `ipset restore` stops at the first line that the kernel refuses and names it;
+ * because every line may be repeated (`-exist`), the batch is then sent again
+ * without that line. When many fail (a full set) the rest goes through `ipset -`,
+ * which goes on after an error, and the set itself is asked what is in it.
+ */
+export class IpsetRestoreBackend implements SetBackend {
+  readonly name = 'ipset-restore';
+  readonly #gate: Gate;
+  readonly #clock: Clock;
+  readonly #maxelem: number;
+  readonly #commands: Commands;
+
+  constructor(options: {
+    readonly gate: Gate;
+    readonly clock: Clock;
+    readonly maxelem: number;
+    readonly commands: Commands;
+  }) {
+    this.#gate = options.gate;
+    this.#clock = options.clock;
+    this.#maxelem = options.maxelem;
+    this.#commands = options.commands;
+  }
+
+  async open(): Promise<void> {
+    for (const plan of setPlans(this.#maxelem)) await this.#ensure(plan);
+  }
+
+  async apply(list: ListName, add: readonly WantedElement[], remove: readonly Prefix[]): Promise<ApplyResult> {
+    const batch = batchOf(list, add, remove, this.#gate, this.#clock.now());
+    const failed: ApplyResult['failed'][number][] = [];
+    let added = 0;
+    let removed = 0;
+    for (const family of FAMILIES) {
+      const name = setName(list, family);
+      const lines: Line[] = [];
+      for (const prefix of batch.remove[family]) {
+        const problem = elementProblem(prefix, 0);
+        if (problem === null) lines.push({ text: `del ${name} ${prefix.text}`, element: null, prefix });
+        else failed.push({ text: prefix.text, error: refused(problem) });
+      }
+      for (const element of batch.add[family]) {
+        const { prefix, timeout, fresh } = element;
+        const problem = elementProblem(prefix, timeout);
+        const counters = fresh === true ? ' packets 0 bytes 0' : '';
+        const text = `add ${name} ${prefix.text} timeout ${timeout}${counters}`;
+        if (problem === null) lines.push({ text, element, prefix });
+        else failed.push({ text: prefix.text, error: refused(problem) });
+      }
+      if (lines.length === 0) continue;
+      const notApplied = await this.#send(name, family, lines);
+      for (const [line, error] of notApplied) failed.push({ text: line.prefix.text, error });
+      for (const line of lines) {
+        if (notApplied.has(line)) continue;
+        if (line.element === null) removed += 1;
+        else added += 1;
+      }
+    }
+    return { added, removed, refused: batch.refused, failed };
+  }
+
+  async *dump(list: ListName): AsyncGenerator<readonly KernelElement[], void, void> {
+    const breath = new Breath();
+    for (const family of FAMILIES) {
+      let page: KernelElement[] = [];
+      for (const element of await this.#save(setName(list, family), family)) {
+        page.push(element);
+        if (page.length < PAGE) continue;
+        yield page;
+        page = [];
+        await breath.take();
+      }
+      if (page.length > 0) yield page;
+    }
+  }
+
+  async size(list: ListName): Promise<{ ipv4: number; ipv6: number; referenced: boolean }> {
+    const header = async (family: Family) => {
+      const found = await this.#header(setName(list, family));
+      if (found === null) throw missing('ipset list', setName(list, family));
+      return found;
+    };
+    const [ipv4, ipv6] = [await header(4), await header(6)];
+    const referenced = ipv4.references > 0 && (ipv6.references > 0 || !kernelHasIpv6());
+    return { ipv4: ipv4.elements, ipv6: ipv6.elements, referenced };
+  }
+
+  async find(list: ListName, prefix: Prefix): Promise<KernelElement | null> {
+    for (const element of await this.#save(setName(list, prefix.family), prefix.family)) {
+      if (element.text === prefix.text) return element;
+    }
+    return null;
+  }
+
+  async close(): Promise<void> {}
+
+  async destroy(): Promise<void> {
+    const { stdout } = await this.#ipset(['list', '-n']);
+    const present = new Set(stdout.split('\n'));
+    const kept: string[] = [];
+    for (const name of ownSetNames()) {
+      if (!present.has(name)) continue;
+      const result = await this.#commands.run('ipset', ['destroy', name]);
+      if (result.code !== 0) kept.push(result.stderr.trim());
+    }
+    if (kept.length > 0) throw new EnforcementError('ipset destroy', 'refused', kept.join('; '));
+  }
+
+  /** Sends lines of one set until each is applied or known to fail. */
+  async #send(name: string, family: Family, lines: readonly Line[]): Promise<Map<Line, EnforcementError>> {
+    const failed = new Map<Line, EnforcementError>();
+    let rest = lines;
+    while (rest.length > 0) {
+      const result = await this.#commands.run('ipset', ['-exist', 'restore'], textOf(rest));
+      if (result.code === 0) return failed;
+      const error = errorOf('ipset restore', result);
+      if (error.kind === 'missing') throw missing('ipset restore', name);
+      const at = Number(/in line (\d+)/.exec(result.stderr)?.[1] ?? 0) - 1;
+      const line = rest[at];
+      if (line === undefined) throw error;
+      failed.set(line, error);
+      rest = [...rest.slice(0, at), ...rest.slice(at + 1)];
+      if (failed.size >= MOST_RETRIES) {
+        await this.#sendEach(name, family, rest, error, failed);
+        return failed;
+      }
+    }
+    return failed;
+  }
+
+  async #sendEach(
+    name: string,
+    family: Family,
+    lines: readonly Line[],
+    last: EnforcementError,
+    failed: Map<Line, EnforcementError>,
+  ): Promise<void> {
+    await this.#commands.run('ipset', ['-exist', '-'], textOf(lines));
+    const held = new Map<string, number>();
+    for (const { text, timeout } of await this.#save(name, family)) held.set(text, timeout);
+    for (const line of lines) {
+      const timeout = held.get(line.prefix.text);
+      if (line.element === null || (timeout !== undefined && Math.abs(timeout - line.element.timeout) <= 5)) continue;
+      failed.set(line, new EnforcementError('ipset add', last.kind, `${line.prefix.text}: ${last.message}`));
+    }
+  }
+
+  async #ensure(plan: SetPlan): Promise<void> {
+    const { name, family, maxelem, counters } = plan;
+    const twin = twinOf(name);
+    const create = (as: string) =>
+      `create ${as} hash:net family ${family === 4 ? 'inet' : 'inet6'} maxelem ${maxelem} timeout 0${counters ? ' counters' : ''}\n`;
+    if ((await this.#header(twin)) !== null) await this.#ipset(['destroy', twin]);
+    const header = await this.#header(name);
+    if (header === null) {
+      await this.#ipset(['restore'], create(name));
+      return;
+    }
+    const sameKind = header.type === 'hash:net' && header.family === family;
+    if (sameKind && header.timeout === 0 && header.counters === counters && header.maxelem >= maxelem) return;
+    if (!sameKind && header.references > 0) {
+      throw new EnforcementError(
+        'ipset open',
+        'refused',
+        `a rule uses a set named ${name} of type ${header.type}, which Barricata did not make; remove that rule and set`,
+      );
+    }
+    const contents: string[] = [create(twin)];
+    if (header.family === family && ['hash:net', 'hash:ip'].includes(header.type)) {
+      for (const { text, timeout, prefix } of await this.#save(name, family)) {
+        if (plan.list === 'ban' && this.#gate(prefix) !== null) continue;
+        contents.push(`add ${twin} ${text} timeout ${Math.min(timeout, LONGEST_TIMEOUT)}\n`);
+      }
+    }
+    await this.#ipset(['restore'], contents.join(''));
+    if (sameKind) await this.#ipset(['restore'], `swap ${name} ${twin}\ndestroy ${twin}\n`);
+    else await this.#ipset(['restore'], `destroy ${name}\nrename ${twin} ${name}\n`);
+  }
+
+  async #header(name: string): Promise<SetHeader | null> {
+    const result = await this.#commands.run('ipset', ['list', '-t', name]);
+    if (result.code === 0) return parseHeader(result.stdout);
+    const error = errorOf('ipset list', result);
+    if (error.kind === 'missing') return null;
+    throw error;
+  }
+
+  async #save(name: string, family: Family): Promise<Generator<KernelElement & { readonly prefix: Prefix }>> {
+    const result = await this.#commands.run('ipset', ['save', name]);
+    if (result.code !== 0) throw errorOf('ipset save', result);
+    return parseSaved(result.stdout, family);
+  }
+
+  async #ipset(args: readonly string[], input = ''): Promise<CommandResult> {
+    const result = await this.#commands.run('ipset', args, input);
+    if (result.code !== 0) throw errorOf(`ipset ${args[0] ?? ''}`, result);
+    return result;
+  }
+}
+
+function textOf(lines: readonly Line[]): string {
+  let text = '';
+  for (const line of lines) text += `${line.text}\n`;
+  return text;
+}
+
+/** Reads what `ipset list -t` prints about one set. */
+export function parseHeader(text: string): SetHeader {
+  const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(text)?.[1] ?? '';
+  const header = field('Header');
+  const number = (name: string) => {
+    const found = new RegExp(`\\b${name} (\\d+)`).exec(header)?.[1];
+    return found === undefined ? null : Number(found);
+  };
+  return {
+    name: field('Name'),
+    type: field('Type'),
+    family: header.includes('family inet6') ? 6 : 4,
+    revision: Number(field('Revision')),
+    timeout: number('timeout'),
+    counters: /\bcounters\b/.test(header),
+    maxelem: number('maxelem') ?? 0,
+    hashsize: number('hashsize') ?? 0,
+    elements: Number(field('Number of entries')),
+    references: Number(field('References')),
+  };
+}
+
+/** Reads the `add` lines of `ipset save`; lines that are not an address or network are passed over. */
+export function* parseSaved(text: string, family: Family): Generator<KernelElement & { readonly prefix: Prefix }> {
+  for (let start = 0; start < text.length; ) {
+    const newline = text.indexOf('\n', start);
+    const end = newline < 0 ? text.length : newline;
+    const words = text.slice(start, end).split(' ');
+    start = end + 1;
+    if (words[0] !== 'add' || words[2] === undefined) continue;
+    const [address = '', length] = words[2].split('/');
+    const parsed = parseWords(address);
+    if (parsed === null || parsed.family !== family) continue;
+    const prefix = prefixOf(parsed, length === undefined ? widthOf(family) : Number(length));
+    const number = (name: string) => {
+      const at = words.indexOf(name, 3);
+      return at < 0 ? 0 : Number(words[at + 1]);
+    };
+    const counts = { timeout: number('timeout'), packets: number('packets'), bytes: number('bytes') };
+    yield { prefix, text: prefix.text, ...counts };
+  }
+}
+
+const PHRASES: readonly (readonly [EnforcementErrorKind, RegExp])[] = [
+  ['missing', /set with the given name does not exist|does not exist\b/],
+  ['full', /is full/],
+  ['not_permitted', /not permitted|permission denied/i],
+  ['unsupported', /Cannot open session to kernel|kernel does not support|module|revision/i],
+];
+
+function refused(message: string): EnforcementError {
+  return new EnforcementError('ipset restore', 'refused', message);
+}
+
+function errorOf(operation: string, { code, stderr }: CommandResult): EnforcementError {
+  const kind = PHRASES.find(([, pattern]) => pattern.test(stderr))?.[0] ?? 'refused';
+  return new EnforcementError(operation, kind, `${operation}: ${stderr.trim() || `ended with status ${code}`}`);
+}
