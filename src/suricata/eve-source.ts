@@ -9,6 +9,7 @@ import { DirectoryWatch } from './directory-watch.js';
 import type { EveBatch } from './eve-alert.js';
 import { type EveGlob, matchesOf, parseEveGlob } from './eve-glob.js';
 import { type EvePathStatus, EveTailer } from './eve-tailer.js';
+import type { TailEvent } from './generations.js';
 import { factsOfFd, openForReading } from './open-file.js';
 
 /** New matches are noticed at once where inotify works, else this often (ms). */
@@ -19,6 +20,8 @@ const FORGET_MS = 60_000;
 const MOST_PATHS = 256;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
+/** Events of a working system, logged as information. */
+const ORDINARY: ReadonlySet<TailEvent> = new Set(['rotated', 'truncated', 'recovered']);
 
 export interface EveSourceOptions {
   /** `suricata.eve`: paths, or patterns with `*` and `?` in the last component. */
@@ -199,7 +202,7 @@ export class EveSource implements Service {
       ignoreBefore: () =>
         ignoreAlertsOlderThan === undefined ? Number.NEGATIVE_INFINITY : clock.now() - ignoreAlertsOlderThan * 1000,
       onEvent: (event, detail) => {
-        if (event === 'rotated' || event === 'recovered') this.#log.info({ source: path, event }, `${path}: ${detail}`);
+        if (ORDINARY.has(event)) this.#log.info({ source: path, event }, `${path}: ${detail}`);
         else this.#complaints.warn(`${event} ${path}`, { source: path, event }, `${path}: ${detail}`);
       },
     });

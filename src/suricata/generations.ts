@@ -111,13 +111,21 @@ export class Generations {
    * @param readingWaits when nothing is going to be read now: truncations must be found here
    */
   look(readingWaits: boolean): void {
-    for (const file of [...this.files]) this.#check(file, readingWaits);
-    let facts: FileFacts | null;
+    let facts: FileFacts | null = null;
+    let failure: unknown = null;
     try {
       const st = statSync(this.path, { bigint: true, throwIfNoEntry: false });
       facts = st ? factsOf(st) : null;
     } catch (error) {
-      this.#unreadable(error);
+      failure = error;
+    }
+    for (const file of [...this.files]) {
+      // What the path says of the current file need not be asked again.
+      const known = facts !== null && file === this.#current && sameFile(file.id, facts) ? facts : file.facts();
+      if (known) this.#check(file, known, readingWaits);
+    }
+    if (failure !== null) {
+      this.#unreadable(failure);
       return;
     }
     if (facts === null) {
@@ -185,9 +193,7 @@ export class Generations {
     this.#current = null;
   }
 
-  #check(file: OpenFile, readingWaits: boolean): void {
-    const facts = file.facts();
-    if (facts === null) return;
+  #check(file: OpenFile, facts: FileFacts, readingWaits: boolean): void {
     file.links = facts.links;
     const changed = facts.mtimeNs !== file.mtimeNs || facts.size !== file.size;
     const verify = changed && (facts.size === file.readTo || readingWaits);
