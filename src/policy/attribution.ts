@@ -60,12 +60,18 @@ export function attribute(alert: EveAlert, facts: Facts): Attribution {
   if (forged !== null) return unknown('not looked for', null, 'forged_xff', forged);
   const found = findInitiator(alert, src, dest, facts.ruleFacts(alert.sid, alert.gid));
   if ('doubt' in found) {
-    const outside =
-      isInside(srcWords, facts) === isInside(destWords, facts) ? null : isInside(srcWords, facts) ? dest : src;
-    return {
-      ...unknown('nothing', outside?.address ?? null, found.doubt.kind, found.doubt.detail),
-      candidate: outside?.address ?? null,
-    };
+    const srcInside = isInside(srcWords, facts);
+    const destInside = isInside(destWords, facts);
+    if (srcInside && destInside) {
+      // Whoever opened it, both are ours; the sender of the packet stands for the one to look at.
+      return judgeEnds(
+        alert,
+        { initiator: src, responder: dest, fromWords: srcWords, toWords: destWords, resolvedBy: 'both ends inside' },
+        facts,
+      );
+    }
+    const outside = srcInside ? dest.address : destInside ? src.address : null;
+    return unknown('nothing', outside, found.doubt.kind, found.doubt.detail);
   }
   const [initiator, responder] = found.opener === 'src' ? [src, dest] : [dest, src];
   const [fromWords, toWords] = found.opener === 'src' ? [srcWords, destWords] : [destWords, srcWords];

@@ -2,8 +2,8 @@ import type { EveAlert } from '../suricata/eve-alert.js';
 
 const FIRST = 2_200_000;
 const LAST = 2_299_999;
-/** Released in dns-events.rules with a digit missing, so outside the range that Suricata reserves for itself. */
-const MISNUMBERED = 224_008;
+/** Released in dns-events.rules with a digit missing (224008 to 224010), so outside the range of engine events. */
+const MISNUMBERED = [224_000, 224_099] as const;
 const CATEGORY = 'generic protocol command decode';
 
 /**
@@ -14,10 +14,14 @@ const CATEGORY = 'generic protocol command decode';
  * @returns what shows it, or `null`
  */
 export function engineEvent(alert: Pick<EveAlert, 'sid' | 'category' | 'signature'>): string | null {
-  if ((alert.sid >= FIRST && alert.sid <= LAST) || alert.sid === MISNUMBERED) {
+  if (isEngineSid(alert.sid)) {
     return `sid ${alert.sid} is one of Suricata's own engine events`;
   }
   if (alert.category.trim().toLowerCase() === CATEGORY) return `category "${alert.category.trim()}"`;
   if (alert.signature.trimStart().startsWith('SURICATA ')) return 'the signature begins with "SURICATA "';
   return null;
+}
+
+function isEngineSid(sid: number): boolean {
+  return (sid >= FIRST && sid <= LAST) || (sid >= MISNUMBERED[0] && sid <= MISNUMBERED[1]);
 }

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.js';
-import type { Ban, Outcome } from './ban.js';
+import type { Decision } from './ban.js';
 
 const MINUTE = 60_000;
 /** How long both figures must stay below their limits before automatic bans go on. */
@@ -58,11 +58,11 @@ export class BanLimits {
    * that is banned already, or was let through within this minute, is not new;
    * its ban goes on being extended while others are stopped.
    */
-  admit<Given extends Outcome>(outcome: Given): Given | (Outcome & { kind: 'would_ban'; ban: Ban }) {
-    if (outcome.kind !== 'ban') return outcome;
-    const { ban } = outcome;
+  admit(decision: Decision): Decision {
+    if (decision.kind !== 'ban') return decision;
+    const { ban } = decision;
     const now = this.#settle();
-    if (this.#o.isBanned(ban.prefix) || this.#recent.get(ban.prefix)?.admitted) return outcome;
+    if (this.#o.isBanned(ban.prefix) || this.#recent.get(ban.prefix)?.admitted) return decision;
     this.#count(ban.prefix, { at: now, admitted: false });
     const over = this.#over();
     if (over !== null) {
@@ -71,9 +71,11 @@ export class BanLimits {
     }
     if (this.#reached === null) {
       this.#count(ban.prefix, { at: now, admitted: true });
-      return outcome;
+      return decision;
     }
-    return { ...outcome, kind: 'would_ban', ban, why: this.#why(this.#reached) };
+    const why = this.#why(this.#reached);
+    const steps = [...decision.steps, { check: 'limits', result: this.#reached, detail: why }];
+    return { kind: 'would_ban', ban, why, candidate: decision.candidate, steps };
   }
 
   /** Lets automatic bans go on at once: `barricata mode enforce`. */

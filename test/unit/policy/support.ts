@@ -1,0 +1,112 @@
+/** What the tests of deciding share: a stand-in for the protections, the first policy, and a context made of both. */
+import type { PolicyLine } from '../../../src/config/config.js';
+import { type Address, type AddressWords, parseAddress } from '../../../src/net/address.js';
+import { hostPrefix, overlaps, type Prefix, prefix } from '../../../src/net/prefix.js';
+import { type DecisionContext, hostOf, type RuleFacts, setOf } from '../../../src/policy/context.js';
+import type { Refusal, RefusalCause } from '../../../src/protection/admits.js';
+
+export const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
+export const SPECIAL = [
+  '0.0.0.0/8',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '224.0.0.0/4',
+  '240.0.0.0/4',
+  '::/128',
+  '::1/128',
+  'fe80::/10',
+  'ff00::/8',
+];
+export const INFRASTRUCTURE = ['8.8.8.8/32', '1.1.1.1/32', '2001:4860:4860::8888/128'];
+
+export const WEB: PolicyLine = {
+  name: 'web exploitation',
+  line: 40,
+  when: { category: ['Web Application Attack'], severity: [1, 1], from: 'outside', proven: true },
+  then: { kind: 'ban', duration: 3600 },
+};
+
+export const PRIVILEGE: PolicyLine = {
+  name: 'privilege gain',
+  line: 43,
+  when: {
+    category: ['Attempted Administrator Privilege Gain', 'Attempted User Privilege Gain'],
+    severity: [1, 1],
+    from: 'outside',
+    proven: true,
+  },
+  then: { kind: 'ban', duration: 3600 },
+};
+
+/** Bans whatever it can: what is still not banned is kept out by something other than the policy. */
+export const BAN_ALL: PolicyLine = { name: 'ban all', line: 1, when: {}, then: { kind: 'ban', duration: 86_400 } };
+
+export interface Setting {
+  readonly now: number;
+  readonly home?: readonly string[];
+  readonly own?: readonly string[];
+  readonly allowed?: readonly string[];
+  readonly trustedProxies?: readonly string[];
+  readonly policy?: readonly PolicyLine[];
+  readonly otherwise?: DecisionContext['otherwise'];
+  readonly mode?: DecisionContext['mode'];
+  readonly rules?: Readonly<Record<string, Partial<RuleFacts>>>;
+  readonly conntrack?: 'assured' | 'unknown';
+  readonly ignoreAlertsOlderThan?: number;
+  /** Which causes `refuse` leaves out, as when `never_ban` does not list them. */
+  readonly without?: readonly RefusalCause[];
+}
+
+/** Refuses as the protections do: one cause for each list that shares an address with the prefix. */
+export function refuseBy(lists: Readonly<Partial<Record<RefusalCause, readonly string[]>>>) {
+  const entries = Object.entries(lists).flatMap(([cause, texts]) =>
+    (texts ?? []).map((text) => ({ cause: cause as RefusalCause, network: prefix(text) })),
+  );
+  return (candidate: Prefix): Refusal | null => {
+    const hit = entries.find(({ network }) => overlaps(network, candidate));
+    return hit === undefined
+      ? null
+      : { cause: hit.cause, detail: `${candidate.text} meets ${hit.cause} ${hit.network.text}` };
+  };
+}
+
+export function contextFor(setting: Setting): DecisionContext {
+  const home = (setting.home ?? PRIVATE).map(prefix);
+  const own = setOf((setting.own ?? []).map((text) => hostPrefix(parseAddress(text) as Address)));
+  const infrastructure = INFRASTRUCTURE.map(prefix);
+  const lists: Partial<Record<RefusalCause, readonly string[]>> = {
+    special: SPECIAL,
+    home: setting.home ?? PRIVATE,
+    this_machine: setting.own ?? [],
+    infrastructure: INFRASTRUCTURE,
+    allowed: setting.allowed ?? [],
+    private: PRIVATE,
+  };
+  for (const cause of setting.without ?? []) delete lists[cause];
+  return {
+    now: setting.now,
+    mode: setting.mode ?? 'enforce',
+    policy: setting.policy ?? [WEB, PRIVILEGE],
+    otherwise: setting.otherwise ?? { kind: 'note' },
+    policyVersion: '0123456789ab',
+    ignoreAlertsOlderThan: setting.ignoreAlertsOlderThan ?? 600,
+    unprovenNeverOver: 600,
+    filter: {
+      syn: { perSecond: 200, during: 3, ban: 600 },
+      icmp: { perSecond: 50, during: 3, ban: 600, dropLargerThan: null },
+      scan: { ports: 30, within: 60, ban: 600 },
+    },
+    home: setOf(home),
+    trustedProxies: setOf((setting.trustedProxies ?? []).map(prefix)),
+    host: 'edge-1',
+    sensor: null,
+    isOwn: (words: AddressWords) => own.covering(hostOf(words)) !== null,
+    refuse: refuseBy(lists),
+    isInfrastructure: (candidate) => infrastructure.some((network) => overlaps(network, candidate)),
+    ruleFacts: (sid) => {
+      const facts = setting.rules?.[String(sid)];
+      return facts === undefined ? null : { flow: null, established: false, track: null, ...facts };
+    },
+    conntrack: () => setting.conntrack ?? 'unknown',
+  };
+}
