@@ -16,7 +16,7 @@ export class ByteReader {
   /** Reads from now on `bytes[start .. start + length)`; a part that does not lie inside `bytes` is cut to it. */
   reset(bytes: Uint8Array, start: number, length: number): void {
     this.#bytes = bytes;
-    this.#start = start < 0 ? 0 : start;
+    this.#start = Math.max(start, 0);
     const room = bytes.length - this.#start;
     this.#length = length < room ? Math.max(0, length) : Math.max(0, room);
     this.overrun = false;
