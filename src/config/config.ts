@@ -62,7 +62,7 @@ export type Side = 'outside' | 'home' | { readonly networks: readonly Prefix[] }
 
 export interface PolicyLine {
   readonly name: string;
-  /** 1-based line in the file, quoted by `why`. */
+  /** 1-based line in the file, quoted by `why`; 0 for a line of the built-in default. */
   readonly line: number;
   readonly when: PolicyConditions;
   readonly then: PolicyAction;
@@ -77,6 +77,8 @@ export interface Config {
   readonly host: string;
   readonly state: string;
   readonly run: string;
+  /** IANA name; for wall-clock times in the file. */
+  readonly timeZone: string;
   readonly home: readonly Prefix[];
   readonly neverBan: {
     readonly home: boolean;
@@ -92,6 +94,8 @@ export interface Config {
     readonly ignoreAlertsOlderThan: Seconds;
     /** Bytes. */
     readonly longestLine: number;
+    /** Reverse proxies whose X-Forwarded-For is believed; never banned themselves. */
+    readonly trustedProxies: readonly Prefix[];
   };
   readonly filter: FilterConfig;
   readonly policy: readonly PolicyLine[];
@@ -104,7 +108,7 @@ export interface Config {
   };
   readonly redis: {
     readonly embedded: boolean;
-    /** `redis://`, `rediss://` or `unix://` address; `null` when embedded. */
+    /** `redis://`, `rediss://` or `unix://` address; `null` when embedded, and for sentinels or a cluster, which `inactive` then names. */
     readonly url: string | null;
     readonly prefix: string;
   };

@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
+import { endOfDay } from './calendar.js';
+import type { Config, NeverBanEntry, PolicyLine } from './config.js';
+import { schema, type Written } from './schema.js';
+
+/** Text that is the same for the same meaning: keys sorted, defaults filled in, networks and expressions as text. */
+function canonical(value: unknown): string {
+  if (value === Number.POSITIVE_INFINITY) return '"forever"';
+  if (value instanceof RegExp) return JSON.stringify(String(value));
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value === 'object' && value !== null) {
+    if ('family' in value && 'text' in value) return JSON.stringify(value.text);
+    const fields = Object.entries(value)
+      .filter(([, field]) => field !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1));
+    return `{${fields.map(([key, field]) => `${JSON.stringify(key)}:${canonical(field)}`).join(',')}}`;
+  }
+  return JSON.stringify(value);
+}
+
+/** 12 hex digits over everything the file means, except this host's own name. */
+function versionOf(written: Written): string {
+  const { host: _, ...shared } = written;
+  return createHash('sha256').update(canonical(shared)).digest('hex').slice(0, 12);
+}
+
+/** Keys that are read and checked, and that this version does not act on; a function gives the part that counts. */
+const NOT_YET: readonly (readonly [path: string, of: (written: Written) => unknown])[] = [
+  ['suricata.trusted_proxies', (w) => w.suricata.trusted_proxies],
+  ['suricata.metadata_actions', (w) => w.suricata.metadata_actions],
+  ['quarantine', (w) => w.quarantine],
+  ['filter.rules', (w) => w.filter.rules],
+  ['repeat_offenders', (w) => w.repeat_offenders],
+  ['limits.unproven.scope', (w) => w.limits.unproven.scope],
+  ['limits.when_reached', (w) => w.limits.when_reached],
+  ['redis.sentinels', (w) => w.redis.sentinels],
+  ['redis.cluster', (w) => w.redis.cluster],
+  ['history', (w) => w.history],
+  ['enforcement.action', (w) => w.enforcement.action],
+  ['context', (w) => w.context],
+  ['console', (w) => w.console],
+  ['notify', (w) => w.notify],
+];
+
+let defaults: Written | null = null;
+
+function inactiveKeys(written: Written): string[] {
+  defaults ??= schema.parse({});
+  const base = defaults;
+  const keys = NOT_YET.filter(([, of]) => {
+    const value = of(written);
+    return value !== 'off' && value !== false && !isDeepStrictEqual(value, of(base));
+  }).map(([path]) => path);
+  for (const source of written.suricata.eve) if (!isFile(source)) keys.push(`suricata.eve: ${source}`);
+  for (const line of written.policy) {
+    for (const condition of line.when.notJudged) {
+      keys.push(`policy line "${line.name}" (${condition}): the line matches nothing`);
+    }
+  }
+  return keys;
+}
+
+const isFile = (source: string) => source.startsWith('/');
+
+function neverBan(written: Written): Config['neverBan'] {
+  const listed: NeverBanEntry[] = [];
+  for (const entry of written.never_ban) {
+    if (typeof entry === 'string') continue;
+    if ('text' in entry) listed.push({ prefix: entry, reason: 'listed under never_ban', ticket: null, until: null });
+    else {
+      const { until } = entry;
+      listed.push({
+        prefix: entry.address,
+        reason: entry.reason ?? 'listed under never_ban',
+        ticket: entry.ticket ?? null,
+        until:
+          until === undefined ? null : until.includes('T') ? Date.parse(until) : endOfDay(until, written.time_zone),
+      });
+    }
+  }
+  return {
+    home: written.never_ban.includes('home'),
+    thisMachine: written.never_ban.includes('this_machine'),
+    infrastructure: written.never_ban.includes('infrastructure'),
+    listed,
+  };
+}
+
+function filter({ syn, icmp, scan }: Written['filter']): Config['filter'] {
+  return {
+    syn: syn === 'off' ? null : { perSecond: syn.more_than, during: syn.during, ban: syn.then },
+    icmp:
+      icmp === 'off'
+        ? null
+        : {
+            perSecond: icmp.more_than,
+            during: icmp.during,
+            ban: icmp.then,
+            dropLargerThan: typeof icmp.drop_larger_than === 'number' ? icmp.drop_larger_than : null,
+          },
+    scan: scan === 'off' ? null : { ports: scan.more_than, within: scan.within, ban: scan.then },
+  };
+}
+
+/**
+ * Makes the configuration of what the schema read.
+ * @param lineOf the 1-based line of a policy line by its position, 0 where the file has none
+ */
+export function build(written: Written, file: string, lineOf: (index: number) => number): Config {
+  const { suricata, limits, redis, enforcement, queue } = written;
+  const policy: PolicyLine[] = written.policy.flatMap((line, index) =>
+    line.when.notJudged.length > 0
+      ? []
+      : [{ name: line.name, line: lineOf(index), when: line.when.conditions, then: line.then }],
+  );
+  return {
+    file,
+    policyVersion: versionOf(written),
+    mode: written.mode,
+    host: written.host === 'auto' ? ownName() : written.host,
+    state: written.state,
+    run: written.run,
+    timeZone: written.time_zone,
+    home: written.home,
+    neverBan: neverBan(written),
+    bannablePrivate: written.bannable_private,
+    suricata: {
+      eve: suricata.eve.filter(isFile),
+      rules: suricata.rules,
+      ignoreAlertsOlderThan: suricata.ignore_alerts_older_than,
+      longestLine: suricata.longest_line,
+      trustedProxies: suricata.trusted_proxies,
+    },
+    filter: filter(written.filter),
+    policy,
+    otherwise: written.otherwise,
+    limits: {
+      newBansPerMinute: limits.new_bans_per_minute,
+      totalBans: limits.total_bans,
+      widest: limits.widest,
+      unprovenNeverOver: limits.unproven.never_over,
+    },
+    redis: {
+      embedded:
+        redis.embedded ?? (redis.url === undefined && redis.sentinels === undefined && redis.cluster === undefined),
+      url: redis.url ?? null,
+      prefix: redis.prefix,
+    },
+    enforcement: {
+      backend: enforcement.backend,
+      iptables: enforcement.iptables,
+      outbound: enforcement.outbound,
+      onStop: enforcement.on_stop,
+    },
+    queue: { numbers: queue.numbers, whenOverloaded: queue.when_overloaded },
+    inactive: inactiveKeys(written),
+  };
+}
+
+/** The machine's name with what a key of Redis cannot carry taken out. */
+function ownName(): string {
+  return (
+    hostname()
+      .replace(/[^A-Za-z0-9._-]/g, '-')
+      .slice(0, 64) || 'localhost'
+  );
+}

@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs';
+import { type Document, isMap, isSeq, LineCounter, parseDocument } from 'yaml';
+import { messageOf } from '../base/errors.js';
+import { build } from './build.js';
+import type { Config } from './config.js';
+import { ConfigError, type ConfigProblem } from './errors.js';
+import { problemsOf } from './problems.js';
+import { schema } from './schema.js';
+
+const LARGEST_FILE = 4 * 2 ** 20;
+
+/**
+ * Reads the configuration file (YAML 1.2, core schema).
+ * @throws ConfigError with every problem at once: `unreadable`, `not_yaml` or `invalid`
+ */
+export function loadConfig(file: string): Config {
+  return parseConfig(readText(file), file);
+}
+
+function readText(file: string): string {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const message =
+      code === 'ENOENT'
+        ? 'no such file'
+        : code === 'EACCES'
+          ? 'no permission to read it'
+          : code === 'EISDIR'
+            ? 'is a directory'
+            : messageOf(error);
+    const fix =
+      code === 'EACCES' ? 'run as root, or name another with --config FILE' : 'name the file with --config FILE';
+    throw new ConfigError('unreadable', file, [{ line: 0, path: '', message, fix }]);
+  }
+  if (bytes.length > LARGEST_FILE) {
+    const fix = 'move long lists to keys of Redis (barricata allow, barricata ban)';
+    throw new ConfigError('unreadable', file, [{ line: 0, path: '', message: 'larger than 4 MiB', fix }]);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    const fix = 'save it as UTF-8 text';
+    throw new ConfigError('not_yaml', file, [{ line: 0, path: '', message: 'is not UTF-8 text', fix }]);
+  }
+}
+
+const YAML_FIXES: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: 'indent with spaces',
+  DUPLICATE_KEY: 'keep one of the two',
+  MULTIPLE_DOCS: 'remove the line ---, and what follows it',
+  BAD_INDENT: 'align it with its neighbours',
+  BLOCK_AS_IMPLICIT_KEY: 'put quotes around texts that contain ": "',
+  MULTILINE_IMPLICIT_KEY: 'look for a missing colon on this line or the one before',
+  MISSING_CHAR: 'close the quote or bracket',
+};
+
+/**
+ * The same from text that was read elsewhere.
+ * @param file the name that messages give
+ */
+export function parseConfig(text: string, file: string): Config {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { version: '1.2', schema: 'core', lineCounter: lines, prettyErrors: false });
+  const broken: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) => ({
+    line: lines.linePos(error.pos[0]).line,
+    path: '',
+    message:
+      error.code === 'DUPLICATE_KEY' ? `the key ${keyAt(text, error.pos[0])} is written twice` : oneLine(error.message),
+    fix: YAML_FIXES[error.code] ?? 'correct the YAML here',
+  }));
+  // After a duplicate key the rest still reads as it is meant; after anything else it may not.
+  const readable = document.errors.every((error) => error.code === 'DUPLICATE_KEY');
+  if (!readable) throw new ConfigError('not_yaml', file, broken);
+
+  let root: unknown;
+  try {
+    root = document.toJS({ maxAliasCount: 100 }) ?? {};
+  } catch (error) {
+    const fix = 'write the values out instead of using aliases';
+    throw new ConfigError('not_yaml', file, [...broken, { line: 0, path: '', message: messageOf(error), fix }]);
+  }
+  if (typeof root !== 'object' || Array.isArray(root)) {
+    const fix = 'write keys and values, such as "mode: enforce"';
+    throw new ConfigError('invalid', file, [
+      ...broken,
+      { line: 1, path: '', message: 'is not a mapping of keys', fix },
+    ]);
+  }
+  const read = schema.safeParse(root);
+  if (!read.success || broken.length > 0) {
+    const found = read.success ? [] : problemsOf(read.error.issues, root, document, lines);
+    throw new ConfigError(
+      'invalid',
+      file,
+      [...broken, ...found].sort((a, b) => a.line - b.line),
+    );
+  }
+  return build(read.data, file, (index) => policyLine(document, lines, index));
+}
+
+function policyLine(document: Document.Parsed, lines: LineCounter, index: number): number {
+  const list = isMap(document.contents) ? document.contents.get('policy', true) : null;
+  const item = isSeq(list) ? (list.items[index] as { range?: readonly number[] | null } | undefined) : undefined;
+  return item?.range ? lines.linePos(item.range[0] as number).line : 0;
+}
+
+function keyAt(text: string, offset: number): string {
+  return JSON.stringify(/^[^:\n]{0,60}/.exec(text.slice(offset))?.[0].trim() ?? '');
+}
+
+function oneLine(message: string): string {
+  return message.replace(/\s+/g, ' ').trim();
+}
