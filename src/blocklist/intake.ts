@@ -14,10 +14,13 @@ export const DUE = 2000;
 export const GONE = -2;
 const GONE_BY_COMMAND = -4;
 
+/** A key that was written, and whether it was not there before. */
+export type WrittenKey = readonly [id: EntryId, isNew: boolean];
+
 /** What people did to keys without a command of ours; handled off the hot path. */
 export interface EditSink {
   /** Keys that were written: their value says whether by our own writers. */
-  written(ids: readonly EntryId[]): void;
+  written(ids: readonly WrittenKey[]): void;
   /** Entries whose keys somebody removed. */
   unbanned(losses: readonly Loss[]): void;
   /** Removals taken for unbans that belong to a mass loss after all. */
@@ -28,7 +31,7 @@ export interface EditSink {
 export interface Outcome {
   readonly changed: Record<ListName, string[]>;
   readonly gone: { readonly id: EntryId; readonly text: string; readonly until: EpochMs; readonly told: boolean }[];
-  readonly written: EntryId[];
+  readonly written: WrittenKey[];
 }
 
 export const outcome = (): Outcome => ({ changed: { ban: [], allow: [] }, gone: [], written: [] });
@@ -65,6 +68,7 @@ export class Intake {
     const table = this.#o.level.tableOf(id);
     const suffix = suffixOf(id);
     let text = table.textOf(suffix);
+    const isNew = text === undefined;
     if (typeof ends === 'string' || ends === GONE || ends === GONE_BY_COMMAND) {
       if (text !== undefined) {
         out.gone.push({ id, text, until: table.endOf(suffix) as EpochMs, told: ends === GONE_BY_COMMAND });
@@ -91,7 +95,7 @@ export class Intake {
       if (this.#o.level.heldCount > 0 && this.#o.level.releaseText(list, text) && this.#o.level.heldCount === 0) {
         this.#o.onHeld?.(0);
       }
-      out.written.push(id);
+      out.written.push([id, isNew]);
       if (this.#o.level.get(list, text) !== before) out.changed[list].push(text);
     }
   }

@@ -4,7 +4,7 @@ import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import type { Log } from '../base/log.js';
 import type { RedisConnection } from './connection.js';
-import type { EditSink } from './intake.js';
+import type { EditSink, WrittenKey } from './intake.js';
 import { Journal, type JournalEntry, journalFields } from './journal.js';
 import { type EntryId, type Keys, kindOf, parseSuffix, suffixOf } from './keys.js';
 import type { Loss } from './loss-guard.js';
@@ -33,7 +33,10 @@ export class RawEdits implements Service, EditSink {
   readonly name = 'raw edits';
   readonly #o: RawEditsOptions;
   readonly #journal: Journal;
-  readonly #written = new Set<EntryId>();
+  /** Keys to look at, and whether there was no key before. */
+  readonly #written = new Map<EntryId, boolean>();
+  #searches = 0;
+  #searchesSince = 0;
   #unbanned: Loss[] = [];
   #revoke: Loss[] = [];
   #missed = 0;
@@ -72,9 +75,9 @@ export class RawEdits implements Service, EditSink {
     await this.#runner.stop();
   }
 
-  written(ids: readonly EntryId[]): void {
-    for (const id of ids) {
-      if (this.#written.size < AT_MOST) this.#written.add(id);
+  written(ids: readonly WrittenKey[]): void {
+    for (const [id, isNew] of ids) {
+      if (this.#written.size < AT_MOST) this.#written.set(id, isNew && (this.#written.get(id) ?? true));
       else this.#missed += 1;
     }
     this.#runner.wake();
@@ -103,25 +106,25 @@ export class RawEdits implements Service, EditSink {
       this.#unbanned = this.#unbanned.filter((loss) => !done.has(loss));
     }
     if (this.#written.size > 0) {
-      const part: EntryId[] = [];
-      for (const id of this.#written) {
-        part.push(id);
+      const part: WrittenKey[] = [];
+      for (const entry of this.#written) {
+        part.push(entry);
         if (part.length === AT_ONCE) break;
       }
-      for (const id of part) this.#written.delete(id);
+      for (const [id] of part) this.#written.delete(id);
       try {
         await this.#inspect(part);
       } catch (error) {
-        for (const id of part) this.#written.add(id);
+        this.written(part);
         throw error;
       }
     }
     if (this.waiting > 0) this.#runner.wake();
   }
 
-  async #inspect(ids: readonly EntryId[]): Promise<void> {
+  async #inspect(part: readonly WrittenKey[]): Promise<void> {
     const { connection, keys } = this.#o;
-    const byKey = new Map(ids.map((id) => [keys.entry(id), id]));
+    const byKey = new Map(part.map(([id, isNew]) => [keys.entry(id), { id, isNew }]));
     const flat = (await connection.script('inspect-2', [keys.raw, keys.told], [...byKey.keys()])) as (
       | string
       | number
@@ -130,26 +133,28 @@ export class RawEdits implements Service, EditSink {
     const edits = [];
     for (let i = 0; i < flat.length; i += 4) {
       const key = String(flat[i]);
-      const id = byKey.get(key) as EntryId;
+      const { id, isNew } = byKey.get(key) as { id: EntryId; isNew: boolean };
       const parsed = parseSuffix(kindOf(id), suffixOf(id));
       if ('problem' in parsed) continue;
       edits.push({
         key,
         id,
+        isNew,
         text: parsed.text,
         value: String(flat[i + 1]),
         ends: Number(flat[i + 2]),
         known: String(flat[i + 3]),
       });
     }
-    // Only free text over something unknown needs the journal: a key never seen has nothing before it.
-    const last = await this.#journal.lastRecords(
-      edits.filter(({ value, known }) => decodeValue(value) === null && known === '').map(({ text }) => text),
-    );
+    // Free text over something: the journal knows what. A key that is new has nothing before it, unless the
+    // daemon was away; so that a bulk import does not search the journal for each key, those share a few searches.
+    const unknown = edits.filter(({ value, known }) => decodeValue(value) === null && recordIn(known) === null);
+    const search = unknown.some(({ isNew }) => !isNew) || this.#maySearch(unknown.length);
+    const last = search ? await this.#journal.lastRecords(unknown.map(({ text }) => text)) : new Map();
     await Promise.all(
       edits.map(({ key, id, text, value, ends, known }) => {
         const own = decodeValue(value);
-        const former = own?.record ?? recordIn(known) ?? (known === '' ? (last.get(text) ?? null) : null);
+        const former = own?.record ?? recordIn(known) ?? last.get(text) ?? null;
         const before = own ? value : former ? encodeValue(former, untilOf(ends)) : null;
         const record = own?.record ?? merged(former, value, this.#o.clock.now());
         const after = encodeValue(record, untilOf(ends));
@@ -167,6 +172,18 @@ export class RawEdits implements Service, EditSink {
         );
       }),
     );
+  }
+
+  /** At most five searches a minute on behalf of new keys. */
+  #maySearch(count: number): boolean {
+    const now = this.#o.clock.monotonic();
+    if (now - this.#searchesSince > 60_000) {
+      this.#searchesSince = now;
+      this.#searches = 0;
+    }
+    if (count === 0 || this.#searches >= 5) return false;
+    this.#searches += 1;
+    return true;
   }
 
   async #journalUnbans(losses: readonly Loss[]): Promise<void> {

@@ -1,0 +1,428 @@
+import { appendFileSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { FOREVER, systemClock } from '../../src/base/clock.js';
+import { createLog } from '../../src/base/log.js';
+import { RedisConnection } from '../../src/blocklist/connection.js';
+import { writeHeartbeat } from '../../src/blocklist/heartbeat.js';
+import { Journal } from '../../src/blocklist/journal.js';
+import { Keys } from '../../src/blocklist/keys.js';
+import { type ActResult, ManualActs } from '../../src/blocklist/manual.js';
+import { Mirror } from '../../src/blocklist/mirror.js';
+import { OfflineJournal } from '../../src/blocklist/offline-journal.js';
+import { RawEdits } from '../../src/blocklist/raw-edits.js';
+import { decodeValue, manualRecord } from '../../src/blocklist/record.js';
+import { Store } from '../../src/blocklist/store.js';
+import type { Ban, BanRecord, Decision } from '../../src/policy/ban.js';
+import { hasFeatures } from '../support/feature.js';
+import { waitFor } from '../support/netns.js';
+import { TestRedis } from '../support/redis.js';
+
+const log = createLog('silent');
+/** What every decision carries besides. */
+const plain = { candidate: null, steps: [] };
+const actor = { by: 'kim', from: 'cli', host: 'h1' } as const;
+
+function ban(prefix: string, seconds: number, of: Partial<BanRecord> = {}, more: Partial<Ban> = {}): Decision {
+  const at = new Date().toISOString();
+  const base: BanRecord = manualRecord({ reason: 'ET WEB "attack"', from: 'daemon', at });
+  const record: BanRecord = {
+    ...base,
+    source: 'suricata',
+    sid: 2019232,
+    gid: 1,
+    flow_id: 2_250_000_000_000_001,
+    ...of,
+  };
+  return {
+    ...plain,
+    kind: 'ban',
+    ban: { prefix, until: Date.now() + seconds * 1000, record, flowStart: Date.now(), proven: true, ...more },
+  };
+}
+
+/** One daemon's share of the blocklist. */
+class Host {
+  readonly connection: RedisConnection;
+  readonly mirror: Mirror;
+  readonly edits: RawEdits;
+  readonly offline: OfflineJournal;
+  readonly store: Store;
+  readonly keys: Keys;
+  constructor(redis: TestRedis, name: string, prefix = 'barricata') {
+    this.keys = new Keys(prefix, name);
+    this.connection = new RedisConnection(redis.url);
+    const shared = { connection: this.connection, keys: this.keys, clock: systemClock, log };
+    this.edits = new RawEdits(shared);
+    this.mirror = new Mirror({ ...shared, url: redis.url, onChange: () => {}, edits: this.edits });
+    this.offline = new OfflineJournal(join(redis.dir, `${name}.journal`));
+    this.store = new Store({ ...shared, mirror: this.mirror, offline: this.offline });
+  }
+  async start(): Promise<this> {
+    await this.connection.start();
+    await this.edits.start();
+    await this.mirror.start();
+    await this.store.start();
+    return this;
+  }
+  armed(): Promise<boolean> {
+    return waitFor('the first comparison', () => this.mirror.complete && this.mirror.status().tracking);
+  }
+  async stop(): Promise<void> {
+    await this.store.stop();
+    await this.mirror.stop();
+    await this.edits.stop();
+    await this.connection.stop();
+  }
+  commit(...decisions: Decision[]) {
+    return this.store.commit({ decisions, position: null });
+  }
+}
+
+describe.skipIf(!hasFeatures('redis-server'))('the store', () => {
+  let redis: TestRedis;
+  let host: Host;
+  let manual: ManualActs;
+  let journal: Journal;
+
+  beforeAll(async () => {
+    redis = await new TestRedis().start();
+  });
+  afterAll(() => redis.stop());
+  beforeEach(async () => {
+    redis.cli('FLUSHALL');
+    rmSync(join(redis.dir, 'h1.journal'), { force: true });
+    await restart();
+    await host.armed();
+  });
+  afterEach(() => host.stop());
+
+  async function restart(): Promise<void> {
+    host = await new Host(redis, 'h1').start();
+    manual = new ManualActs(host.connection, host.keys, systemClock);
+    journal = new Journal(host.connection, host.keys);
+  }
+
+  const key = 'barricata:ban:203.0.113.9';
+  const ttl = (name = key) => Number(redis.cli('TTL', name));
+  const record = (name = key) => decodeValue(redis.cli('GET', name))?.record;
+  const acts = async () => (await journal.read(1000)).map(({ act }) => act).reverse();
+  const outcome = ({ outcome }: ActResult) => outcome;
+
+  it('stores a ban with its whole record, exactly, and its journal line', async () => {
+    expect(await host.commit(ban('203.0.113.9', 3600))).toEqual(['stored']);
+    expect(ttl()).toBeGreaterThan(3595);
+    expect(record()).toMatchObject({
+      reason: 'ET WEB "attack"',
+      sid: 2019232,
+      sids: [2019232],
+      flow_id: 2_250_000_000_000_001,
+      count: 1,
+    });
+    const [line] = await journal.read(1);
+    expect(line).toMatchObject({
+      act: 'ban',
+      address: '203.0.113.9',
+      from: 'daemon',
+      host: 'h1',
+      before: null,
+      after: redis.cli('GET', key),
+    });
+    expect(await host.commit(ban('203.0.113.10', 60, { scope: 'host' }, { proven: false }))).toEqual(['stored']);
+    expect(ttl('barricata:local:h1:203.0.113.10')).toBeGreaterThan(55);
+    await waitFor('the mirror', () => host.mirror.get('ban', '203.0.113.10') !== undefined);
+    await waitFor('nothing to be taken for a raw edit', () => host.edits.waiting === 0);
+    expect(await acts()).toEqual(['ban', 'ban']);
+  });
+
+  it('extends and never shortens, with one write for a burst of the same alert', async () => {
+    await host.commit(ban('203.0.113.9', 3600));
+    const value = redis.cli('GET', key);
+    for (let i = 0; i < 50; i++) expect(await host.commit(ban('203.0.113.9', 3601))).toEqual(['unchanged']);
+    expect(await host.commit(ban('203.0.113.9', 60))).toEqual(['unchanged']);
+    expect(redis.cli('GET', key)).toBe(value);
+    expect(await host.commit(ban('203.0.113.9', 86_400))).toEqual(['extended']);
+    expect(ttl()).toBeGreaterThan(86_390);
+    expect(record()?.count).toBe(53);
+    expect(await host.commit(ban('203.0.113.9', 90_000, { sid: 7 }))).toEqual(['extended']);
+    expect(record()).toMatchObject({ sid: 2019232, sids: [2019232, 7] });
+    expect(await host.commit(ban('203.0.113.9', 60, { scope: 'host' }))).toEqual(['unchanged']);
+  });
+
+  it('keeps a manual record, and a reason typed by hand, when an alert asks for longer', async () => {
+    expect(
+      outcome(
+        await manual.ban(
+          { address: '203.0.113.9', until: Date.now() + 600_000, reason: 'by hand', ticket: 'INC-1' },
+          actor,
+        ),
+      ),
+    ).toBe('stored');
+    expect(await host.commit(ban('203.0.113.9', 60))).toEqual(['unchanged']);
+    expect(await host.commit(ban('203.0.113.9', 3600))).toEqual(['extended']);
+    expect(record()).toMatchObject({ source: 'manual', reason: 'by hand', ticket: 'INC-1', by: 'kim' });
+    expect(ttl()).toBeGreaterThan(3590);
+    redis.cli('SET', 'barricata:ban:203.0.113.10', 'typed', 'EX', '600');
+    await waitFor('the raw edit', async () => (await acts()).length === 3);
+    expect(await host.commit(ban('203.0.113.10', 3600))).toEqual(['extended']);
+    expect(redis.cli('GET', 'barricata:ban:203.0.113.10')).toBe('typed');
+    redis.cli('SET', 'barricata:ban:203.0.113.11', 'for ever');
+    expect(await host.commit(ban('203.0.113.11', 3600))).toEqual(['unchanged']);
+    expect(ttl('barricata:ban:203.0.113.11')).toBe(-1);
+    await waitFor('the second raw edit', async () => (await acts()).length === 5);
+    expect(await acts()).toEqual(['ban', 'extend', 'ban', 'extend', 'ban']);
+  });
+
+  it('obeys a raw DEL, journals it with the record, and bans again only on newer proof', async () => {
+    await host.commit(ban('203.0.113.9', 3600));
+    await waitFor('the mirror', () => host.mirror.get('ban', '203.0.113.9') !== undefined);
+    const value = redis.cli('GET', key);
+    const before = Date.now() - 1000;
+    redis.cli('DEL', key);
+    await waitFor('the pardon', () => redis.cli('EXISTS', 'barricata:pardon:203.0.113.9') === '1');
+    expect(JSON.parse(redis.cli('GET', 'barricata:pardon:203.0.113.9'))).toMatchObject({
+      sids: [2019232],
+      from: 'redis',
+    });
+    expect(ttl('barricata:pardon:203.0.113.9')).toBeGreaterThan(86_390);
+    const [line] = await journal.read(1);
+    expect(line).toMatchObject({ act: 'unban', address: '203.0.113.9', from: 'redis', after: null });
+    expect(decodeValue(line?.before ?? '')?.record).toEqual(decodeValue(value)?.record);
+    expect(await host.commit(ban('203.0.113.9', 3600, {}, { flowStart: before }))).toEqual(['pardoned']);
+    expect(await host.commit(ban('203.0.113.9', 3600, {}, { proven: false }))).toEqual(['pardoned']);
+    expect(await host.commit(ban('203.0.113.9', 3600, { sid: 8 }, { flowStart: before }))).toEqual(['stored']);
+    await manual.unban(['203.0.113.9'], { reason: 'again' }, actor);
+    expect(await host.commit(ban('203.0.113.9', 3600, { sid: 8 }, { flowStart: Date.now() + 1000 }))).toEqual([
+      'stored',
+    ]);
+  });
+
+  it('journals a raw edit once for two daemons, with before and after, keeping the record under a new reason', async () => {
+    const second = await new Host(redis, 'h2').start();
+    try {
+      await second.armed();
+      await host.commit(ban('203.0.113.9', 3600));
+      redis.cli('EXPIRE', key, '7200');
+      const quiet = () => waitFor('both daemons to be done', () => host.edits.waiting + second.edits.waiting === 0);
+      await waitFor('the edit', async () => (await acts()).length === 2);
+      await quiet();
+      const [line] = await journal.read(1);
+      expect(line).toMatchObject({ act: 'edit', from: 'redis', address: '203.0.113.9' });
+      const [until, wanted] = [line?.before, line?.after].map((value) => decodeValue(value ?? '')?.until ?? 0) as [
+        number,
+        number,
+      ];
+      expect(Math.round((wanted - until) / 1000)).toBe(3600);
+      redis.cli('SET', key, 'INC-7 customer', 'EX', '100');
+      await waitFor('the next', async () => (await acts()).length === 3);
+      await quiet();
+      const [entry] = await manual.find('ban', '203.0.113.9');
+      expect(entry?.record).toMatchObject({
+        reason: 'INC-7 customer',
+        ticket: 'INC-7',
+        sid: 2019232,
+        source: 'suricata',
+      });
+      redis.cli('RENAME', key, 'barricata:ban:203.0.113.10');
+      await waitFor('both sides', async () => (await acts()).length === 5);
+      await quiet();
+      expect((await acts()).slice(3).sort()).toEqual(['ban', 'unban']);
+      expect(redis.cli('EXISTS', 'barricata:pardon:203.0.113.9')).toBe('1');
+      await host.mirror.refresh(['b203.0.113.10']);
+      await quiet();
+      expect(await acts()).toHaveLength(5);
+    } finally {
+      await second.stop();
+    }
+  });
+
+  it('pardons nobody after a mass loss, and writes the keys back with their records', async () => {
+    await host.commit(...Array.from({ length: 40 }, (_, i) => ban(`203.0.113.${i}`, 3600)));
+    await waitFor('the mirror', () => host.mirror.status().entries === 40);
+    for (let i = 0; i < 40; i++) await host.connection.call('DEL', `barricata:ban:203.0.113.${i}`);
+    await waitFor('the hold', () => host.mirror.held() === 40);
+    await waitFor(
+      'the pardons to be taken back',
+      () => host.edits.waiting === 0 && redis.cli('KEYS', 'barricata:pardon:*') === '',
+    );
+    expect(await manual.writeBackHeld(host.mirror.level.held(), 'oops', actor)).toBe(40);
+    await waitFor('all to be back', () => host.mirror.held() === 0 && host.mirror.status().entries === 40);
+    expect(record('barricata:ban:203.0.113.7')).toMatchObject({ sid: 2019232, source: 'suricata' });
+    expect(ttl('barricata:ban:203.0.113.7')).toBeGreaterThan(3580);
+  });
+
+  it('lets a person accept a loss for every host', async () => {
+    await host.commit(...Array.from({ length: 30 }, (_, i) => ban(`203.0.113.${i}`, 3600)));
+    await waitFor('the mirror', () => host.mirror.status().entries === 30);
+    redis.cli('FLUSHALL');
+    await waitFor('the hold', () => host.mirror.held() === 30);
+    await manual.acceptHeld('meant', actor);
+    await waitFor('the end of the hold', () => host.mirror.held() === 0);
+    expect(host.mirror.get('ban', '203.0.113.7')).toBeUndefined();
+  });
+
+  it('bans, extends, notes, allows and unbans by hand, each in the journal', async () => {
+    const until = Date.now() + 3_600_000;
+    await manual.ban({ address: '2001:db8::9', until, reason: 'first' }, actor);
+    expect(outcome(await manual.ban({ address: '2001:db8::9', until: until - 1000, reason: 'shorter' }, actor))).toBe(
+      'unchanged',
+    );
+    expect(
+      outcome(
+        await manual.ban({ address: '2001:db8::9', until: until - 1000, reason: 'shorter', replace: true }, actor),
+      ),
+    ).toBe('replaced');
+    expect(outcome(await manual.extend('2001:db8::9', until - 2000, null, actor))).toBe('unchanged');
+    expect(outcome(await manual.extend('2001:db8::9', FOREVER, null, actor))).toBe('extended');
+    expect(outcome(await manual.note('2001:db8::9', 'customer called', 'INC-9', actor))).toBe('stored');
+    expect(outcome(await manual.note('2001:db8::10', 'customer called', null, actor))).toBe('absent');
+    redis.cli('SET', 'barricata:ban:2001:0DB8::0009', 'another spelling');
+    redis.cli('SET', 'barricata:local:h2:2001:db8::9', 'another host');
+    const found = await manual.find('ban', '2001:db8::9');
+    expect(found.map(({ key: name }) => name).sort()).toEqual([
+      'barricata:ban:2001:0DB8::0009',
+      'barricata:ban:2001:db8::9',
+      'barricata:local:h2:2001:db8::9',
+    ]);
+    expect(found.find(({ key: name }) => name === 'barricata:ban:2001:db8::9')).toMatchObject({
+      until: FOREVER,
+      record: { reason: 'shorter', note: 'customer called', ticket: 'INC-9' },
+    });
+    expect(await manual.unban(['2001:db8::9'], { reason: 'done' }, actor)).toHaveLength(3);
+    expect(redis.cli('KEYS', 'barricata:[bl]*:*2001*')).toBe('');
+    expect(await manual.unban(['2001:db8::9'], { reason: 'done' }, actor)).toEqual([]);
+    await expect(manual.allow({ address: '0.0.0.0/7', until, reason: 'x' }, actor)).rejects.toMatchObject({
+      kind: 'refused',
+    });
+    await manual.allow({ address: '198.51.100.0/24', until, reason: 'pen test' }, actor);
+    await waitFor('the allow', () => host.mirror.get('allow', '198.51.100.0/24') !== undefined);
+    expect(await manual.allowRemove('198.51.100.0/24', 'over', actor)).toHaveLength(1);
+    await waitFor('the edits', () => host.edits.waiting === 0);
+    const lines = (await journal.read(100))
+      .filter(({ from }) => from === 'cli')
+      .map(({ act }) => act)
+      .reverse();
+    expect(lines).toEqual(['ban', 'ban', 'extend', 'note', 'unban', 'unban', 'unban', 'allow', 'disallow']);
+  });
+
+  it('suppresses a signature after a false positive', async () => {
+    await host.commit(ban('203.0.113.9', 3600));
+    await manual.unban(['203.0.113.9'], { reason: 'wrong', falsePositive: true }, actor);
+    await waitFor('the suppression', () => host.mirror.facts.suppressed(1, 2019232, '203.0.113.9') !== null);
+    expect(await host.commit(ban('203.0.113.9', 3600, {}, { flowStart: Date.now() + 5000 }))).toEqual(['suppressed']);
+    expect(await host.commit(ban('203.0.113.10', 3600))).toEqual(['stored']);
+  });
+
+  it('writes would-bans and flags without flooding, and no key for notes', async () => {
+    const would: Decision = {
+      ...(ban('203.0.113.9', 600) as Extract<Decision, { kind: 'ban' }>),
+      kind: 'would_ban',
+      why: 'observe',
+    };
+    const flag: Decision = {
+      ...plain,
+      kind: 'flag',
+      inside: '10.0.0.5',
+      outside: '203.0.113.9',
+      sid: 5,
+      why: 'called out',
+    };
+    expect(await host.commit(would, flag, { ...plain, kind: 'note', why: 'x' })).toEqual(['stored', 'stored', 'none']);
+    expect(await host.commit(would, flag)).toEqual(['unchanged', 'unchanged']);
+    expect(ttl('barricata:would:203.0.113.9')).toBeGreaterThan(590);
+    expect(JSON.parse(redis.cli('GET', 'barricata:flag:10.0.0.5:5'))).toMatchObject({
+      outside: '203.0.113.9',
+      count: 1,
+      state: 'open',
+    });
+    expect(redis.cli('EXISTS', key)).toBe('0');
+  });
+
+  it('keeps a position with each batch', async () => {
+    await host.store.commit({ decisions: [], position: { source: '/e.json', value: { offset: 5 } } });
+    await host.store.commit({
+      decisions: [ban('203.0.113.9', 60)],
+      position: { source: '/e.json', value: { offset: 9 } },
+    });
+    expect(await host.store.positions()).toEqual(new Map([['/e.json', { offset: 9 }]]));
+  });
+
+  it('keeps deciding while Redis is away, and applies that once', async () => {
+    await redis.kill();
+    await waitFor('the loss', () => !host.connection.up);
+    for (let i = 0; i < 5; i++) {
+      const decisions = [ban(`203.0.113.${i}`, 3600)];
+      expect(await host.store.commit({ decisions, position: { source: '/e.json', value: i } })).toEqual(['offline']);
+    }
+    expect(host.mirror.get('ban', '203.0.113.3')).toBeGreaterThan(Date.now());
+    // The daemon is killed here, while it writes a further line.
+    const path = join(redis.dir, 'h1.journal');
+    const size = statSync(path).size;
+    await host.stop();
+    appendFileSync(path, readFileSync(path).subarray(0, 100));
+    await restart();
+    expect(statSync(path).size).toBe(size);
+    expect(host.store.waiting).toBe(5);
+    expect(host.mirror.get('ban', '203.0.113.3')).toBeGreaterThan(Date.now());
+    const batches = readFileSync(path);
+    await redis.start();
+    await waitFor('the replay', () => host.store.waiting === 0 && statSync(path).size === 0);
+    expect(redis.cli('KEYS', 'barricata:ban:203.0.113.*').split('\n')).toHaveLength(5);
+    expect((await host.store.positions()).get('/e.json')).toBe(4);
+    expect(await acts()).toEqual(['ban', 'ban', 'ban', 'ban', 'ban']);
+    // The same journal again, as after a kill between the replay and the end of the file: nothing changes.
+    await manual.unban(['203.0.113.3'], { reason: 'x' }, actor);
+    await host.stop();
+    appendFileSync(path, batches);
+    await restart();
+    await waitFor('the replay', () => host.store.waiting === 0);
+    expect(await acts()).toEqual(['ban', 'ban', 'ban', 'ban', 'ban', 'unban']);
+    expect(redis.cli('EXISTS', 'barricata:ban:203.0.113.3')).toBe('0');
+  });
+
+  it('stores effects and position together or not at all when Redis is killed in between', async () => {
+    let committed = 0;
+    let running = true;
+    const writer = (async () => {
+      for (let i = 0; running; i++) {
+        const decisions = [0, 1].map((half) => ban(`11.${half}.${i >> 8}.${i & 255}`, 3600));
+        await host.store.commit({ decisions, position: { source: '/e.json', value: i } });
+        committed = i + 1;
+      }
+    })();
+    for (let round = 0; round < 2; round++) {
+      const at = committed;
+      await waitFor('some commits', () => committed > at + 50);
+      await redis.kill();
+      await redis.start();
+    }
+    running = false;
+    await writer;
+    await waitFor('the replay', () => host.connection.up && host.store.waiting === 0);
+    expect((await host.store.positions()).get('/e.json')).toBe(committed - 1);
+    expect(redis.cli('KEYS', 'barricata:ban:11.*').split('\n')).toHaveLength(2 * committed);
+    expect(Number(redis.cli('XLEN', 'barricata:journal'))).toBe(2 * committed);
+  });
+
+  it('names what is wrong when Redis takes no writes, and keeps the bans', async () => {
+    redis.cli('CONFIG', 'SET', 'maxmemory', '1');
+    try {
+      expect(await host.commit(ban('203.0.113.9', 60))).toEqual(['offline']);
+      await expect(manual.ban({ address: '203.0.113.8', until: FOREVER, reason: 'x' }, actor)).rejects.toMatchObject({
+        kind: 'out_of_memory',
+      });
+    } finally {
+      redis.cli('CONFIG', 'SET', 'maxmemory', '0');
+    }
+    await waitFor('the replay', () => redis.cli('EXISTS', key) === '1', 10_000);
+    await expect(host.connection.call('NOSUCH')).rejects.toMatchObject({ kind: 'refused' });
+    await expect(new RedisConnection('unix:///nowhere.sock').ready(50)).rejects.toMatchObject({ kind: 'unreachable' });
+  });
+
+  it('refuses a host name that another machine uses', async () => {
+    expect(await writeHeartbeat(host.connection, host.keys, 'm1', { mode: 'enforce' })).toBe(true);
+    expect(await writeHeartbeat(host.connection, host.keys, 'm2', { mode: 'enforce' })).toBe(false);
+    expect(await writeHeartbeat(host.connection, host.keys, 'm1', { mode: 'observe' })).toBe(true);
+    expect(ttl('barricata:host:h1')).toBeGreaterThan(25);
+  });
+});
