@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Service } from '../base/lifecycle.js';
 import { BlocklistError, blocklistError } from './errors.js';
@@ -9,7 +10,8 @@ const COMMAND_TIMEOUT = 2000;
 
 /**
  * Options for the client from a `redis://`, `rediss://` or `unix://` address
- * (a bare path is a unix socket). `unix:///run/redis.sock?db=2` chooses a database.
+ * (a bare path is a unix socket). `unix:///run/redis.sock?db=2` chooses a database,
+ * `rediss://host?ca=/etc/ssl/redis-ca.pem` names the authority that signed the server's certificate.
  *
  * @throws BlocklistError kind `refused` for any other text
  */
@@ -52,12 +54,19 @@ export function redisOptions(url: string): RedisOptions {
   }
   const host = parsed.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1';
   const address = { host, port: Number(parsed.port || 6379) };
+  if (parsed.protocol === 'redis:') return { ...shared, ...login, ...address };
   // Server names are for host names only (RFC 6066 section 3), never for addresses.
-  const tls =
-    parsed.protocol === 'rediss:'
-      ? { tls: /[a-z]/i.test(host) && !host.includes(':') ? { servername: host } : {} }
-      : {};
-  return { ...shared, ...login, ...address, ...tls };
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  const ca = parsed.searchParams.get('ca');
+  return { ...shared, ...login, ...address, tls: { ...name, ...(ca ? { ca: authority(ca) } : {}) } };
+}
+
+function authority(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new BlocklistError('redis url', 'refused', `redis: the certificate authority ${file} cannot be read`, error);
+  }
 }
 
 /** A Lua script of `lua/`; its file name ends in the number of KEYS it takes. */

@@ -32,7 +32,7 @@ import { Tracking } from './tracking.js';
 const LISTS: readonly ListName[] = ['allow', 'ban'];
 const ENTRY_KINDS: readonly EntryKind[] = ['allow', 'ban', 'local'];
 const READ_AT_MOST = 2000;
-const PAGE = 1000;
+const PAGE = 2000;
 
 export interface MirrorOptions {
   readonly connection: RedisConnection;
