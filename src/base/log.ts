@@ -3,13 +3,24 @@ import { type Logger, pino } from 'pino';
 export type Log = Logger;
 
 /**
- * The program's log: JSON lines on standard output for journald, synchronous so
- * that the last line before a crash is not lost.
+ * The program's log: JSON lines on standard output for journald, one readable
+ * line each on a terminal. Written synchronously, so that the last line before
+ * a crash is not lost.
  *
  * @param level one of pino's level names; `silent` for none
  */
 export function createLog(level = 'info'): Log {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ fd: 1, sync: true }));
+  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  if (!process.stdout.isTTY) return pino(options, pino.destination({ fd: 1, sync: true }));
+  return pino(options, { write: (line: string) => void process.stdout.write(`${readable(line)}\n`) });
+}
+
+/** A JSON log line for people: time, level unless it is info, message, then the fields. Control characters stay escaped. */
+export function readable(line: string): string {
+  const { time, level, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const name = Number(level) === 30 ? '' : `${pino.levels.labels[Number(level)] ?? level}: `;
+  const rest = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  return [String(time).slice(11, 19), `${name}${JSON.stringify(msg ?? '').slice(1, -1)}`, ...rest].join(' ');
 }
 
 /**

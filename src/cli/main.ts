@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { BarricataError, messageOf } from '../base/errors.js';
-import { type GlobalOptions, VERSION } from './options.js';
+import { VERSION } from './options.js';
 import { CommandExit, EXIT, tell } from './output.js';
 
-type Action = (args: readonly string[], options: Record<string, unknown> & GlobalOptions) => Promise<number>;
+// Each command declares the options that commander gives it; the registration below is what makes that true.
+type Action = (args: readonly string[], options: never) => Promise<number>;
 
 /** Loads a command's module only when the command is used, and turns its result into the exit code. */
 function lazily(load: () => Promise<{ run: Action }>): (...received: unknown[]) => Promise<void> {
@@ -18,7 +19,7 @@ function lazily(load: () => Promise<{ run: Action }>): (...received: unknown[]) 
   };
 }
 
-function milestone(value: string): number {
+function wholeNumber(value: string): number {
   if (!/^\d{1,10}$/.test(value)) throw new InvalidArgumentError('a whole number is needed');
   return Number(value);
 }
@@ -53,7 +54,7 @@ function build(): Command {
     .option('--by <order>', 'expiry or address', 'expiry')
     .option('--would', 'what would have been banned')
     .option('--source <source>', 'suricata, filter, manual or import')
-    .option('--sid <sid>', 'bans by this signature', milestone)
+    .option('--sid <sid>', 'bans by this signature', wholeNumber)
     .option('--ticket <ticket>', 'bans with this ticket')
     .option('--inside <cidr>', 'bans inside this network')
     .option('--watch', 'show again every two seconds');

@@ -115,6 +115,13 @@ export class Reconciler implements Service {
     return until !== undefined && until > this.#o.clock.now();
   }
 
+  /** What the kernel is believed to hold, both lists. Ask right after `start` for what it held before. */
+  *held(): Generator<readonly [list: ListName, text: string, until: EpochMs]> {
+    for (const list of LISTS) {
+      for (const text of this.#shadow[list].keys()) yield [list, text, this.#shadow[list].get(text) ?? 0];
+    }
+  }
+
   refusal(text: string): Refusal | undefined {
     return this.#refused.get(text);
   }
@@ -193,7 +200,7 @@ export class Reconciler implements Service {
         this.#forgive(text, list);
         if (held !== undefined && desired.complete) remove.push(prefix(text));
       } else if (held === undefined || Math.abs(held - until) > 999 || this.#refused.has(text)) {
-        const element = { prefix: prefix(text), until };
+        const element = { prefix: prefix(text), until, fresh: held === undefined };
         const refusal = list === 'ban' ? this.#o.gate(element.prefix) : null;
         if (refusal === null) add.push(element);
         else {

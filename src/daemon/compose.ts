@@ -1,0 +1,188 @@
+/**
+ * daemon: puts the parts together and keeps them running. `compose` is the one
+ * place that knows everybody; the others are what only a running program needs:
+ * the embedded Redis, the control socket, the meeting point of decisions.
+ */
+import { type Clock, systemClock } from '../base/clock.js';
+import type { Service } from '../base/lifecycle.js';
+import type { Log } from '../base/log.js';
+import { RedisConnection } from '../blocklist/connection.js';
+import { Keys } from '../blocklist/keys.js';
+import { ManualActs } from '../blocklist/manual.js';
+import { Mirror } from '../blocklist/mirror.js';
+import { OfflineJournal } from '../blocklist/offline-journal.js';
+import { RawEdits } from '../blocklist/raw-edits.js';
+import { Store } from '../blocklist/store.js';
+import type { Config } from '../config/config.js';
+import { Reconciler } from '../enforcement/reconciler.js';
+import { PacketQueue } from '../filter/packet-queue.js';
+import { contextOf, type DecisionContext } from '../policy/context.js';
+import { BanLimits } from '../policy/limits.js';
+import { LiveFacts } from '../protection/live-facts.js';
+import { AlertPath } from './alert-path.js';
+import { ControlServer } from './control.js';
+import { Decisions } from './decisions.js';
+import { EmbeddedRedis, redisCliCommand } from './embedded-redis.js';
+import { FilterPath } from './filter-path.js';
+import { ProtectedFacts } from './gate.js';
+import { Heartbeat } from './heartbeat.js';
+import { Kernel } from './kernel.js';
+import { RecentDecisions } from './recent-decisions.js';
+import { redisUrl } from './redis-url.js';
+import { routesOf } from './routes.js';
+import { Wanted } from './wanted.js';
+
+export interface ComposeOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** Asked to end, by the control socket. */
+  readonly onStopAsked: () => void;
+}
+
+/** The parts of a running Barricata; `services` in the order in which they start. */
+export type Parts = ReturnType<typeof compose>;
+
+export function compose({ config: first, version, log, clock = systemClock, onStopAsked }: ComposeOptions) {
+  const settings: { config: Config; problems: readonly string[] } = { config: first, problems: [] };
+  const config = () => settings.config;
+  const keys = new Keys(first.redis.prefix, first.host);
+  const url = redisUrl(first);
+
+  const redis = first.redis.embedded ? new EmbeddedRedis({ run: first.run, state: first.state, clock, log }) : null;
+  const connection = new RedisConnection(url);
+  const liveFacts = new LiveFacts({ clock, log });
+  const edits = new RawEdits({ connection, keys, clock, log });
+
+  const mirror = new Mirror({
+    connection,
+    url,
+    keys,
+    clock,
+    log,
+    fileMode: first.mode,
+    edits,
+    kernelAtStart: () => reconciler.held(),
+    onChange: (changed) => {
+      if (changed === 'all' || changed.list === 'allow') facts.rebuild();
+      reconciler.changed(changed);
+    },
+    onHeld: (held) => {
+      if (held > 0)
+        log.error(
+          { held },
+          'a mass loss of keys is held: accept it by `barricata unban --held`, undo it by `barricata ban --held`',
+        );
+    },
+    onMode: ({ mode }) => {
+      log.info({ mode }, `mode ${mode}`);
+      if (mode === 'enforce') limits.reset();
+      filterPath.follow(mode);
+      reconciler.changed('all');
+    },
+  });
+  const facts = new ProtectedFacts({
+    config,
+    live: () => liveFacts.current(),
+    allowed: () => mirror.entries('allow'),
+    redisUrl: url,
+    onChange: () => reconciler.changed('all'),
+  });
+  liveFacts.onChange(() => facts.rebuild());
+  const wanted = new Wanted(
+    mirror,
+    () => mirror.mode.mode,
+    () => config().neverBan.listed,
+  );
+  const kernel = new Kernel({ config: first, gate: (prefix) => facts.refuse(prefix), clock, log });
+  const reconciler = new Reconciler({
+    backend: kernel.backend,
+    desired: wanted,
+    gate: (prefix) => facts.refuse(prefix),
+    clock,
+    log,
+    rebuild: () => kernel.rebuild(),
+    onRefused: (text, refusal) => mirror.reportRefused(text, refusal),
+  });
+
+  const recent = new RecentDecisions();
+  const offline = new OfflineJournal(`${first.state}/offline.journal`);
+  const store = new Store({ connection, keys, mirror, offline, clock, log });
+  const limits = new BanLimits({
+    newBansPerMinute: first.limits.newBansPerMinute,
+    totalBans: first.limits.totalBans,
+    clock,
+    isBanned: (text) => mirror.get('ban', text) !== undefined,
+    total: () => mirror.status().entries,
+  });
+  const context = (): DecisionContext =>
+    contextOf(config(), {
+      now: clock.now(),
+      mode: mirror.mode.mode,
+      refuse: (prefix) => facts.refuse(prefix),
+      isInfrastructure: (prefix) => facts.isInfrastructure(prefix),
+      isOwn: (words) => facts.isOwn(words),
+    });
+  const decisions = new Decisions({ context, limits, store, recent, clock, log });
+  const alertPath = new AlertPath({ config: first, store, decisions, connection, clock, log });
+  const filterPath = new FilterPath({
+    queue: new PacketQueue({
+      numbers: first.queue.numbers,
+      filter: first.filter,
+      whenOverloaded: first.queue.whenOverloaded,
+      dropping: first.mode === 'enforce',
+      keepAlive: true,
+      clock,
+      log,
+      onDetection: (detection) => decisions.onDetection(detection),
+    }),
+    kernel,
+    clock,
+    log,
+  });
+  const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
+  const startedAt = clock.now();
+  const parts = {
+    settings,
+    version,
+    startedAt,
+    redis,
+    connection,
+    keys,
+    mirror,
+    facts,
+    liveFacts,
+    kernel,
+    reconciler,
+    recent,
+    store,
+    limits,
+    decisions,
+    alertPath,
+    filterPath,
+    heartbeat,
+    clock,
+    log,
+    acts: new ManualActs(connection, keys, clock),
+    redisCli: redisCliCommand(url),
+  };
+  const control = new ControlServer(`${first.run}/control.sock`, routesOf(parts, onStopAsked));
+  const services: Service[] = [
+    control,
+    ...(redis ? [redis] : []),
+    liveFacts,
+    facts,
+    kernel,
+    reconciler,
+    connection,
+    edits,
+    mirror,
+    store,
+    decisions,
+    filterPath,
+    alertPath,
+    heartbeat,
+  ];
+  return { ...parts, services };
+}

@@ -1,0 +1,175 @@
+import { BoundedRunner } from '../base/bounded-runner.js';
+import type { Clock } from '../base/clock.js';
+import { Counters } from '../base/counters.js';
+import { messageOf } from '../base/errors.js';
+import type { Service } from '../base/lifecycle.js';
+import { type Log, RateLimitedLog } from '../base/log.js';
+import type { CommitOutcome, Store } from '../blocklist/store.js';
+import type { Detection } from '../filter/detection.js';
+import type { Decision, Outcome } from '../policy/ban.js';
+import type { DecisionContext } from '../policy/context.js';
+import { decide } from '../policy/decide.js';
+import { decideDetection } from '../policy/decide-detection.js';
+import type { BanLimits } from '../policy/limits.js';
+import { Batch } from '../policy/merge.js';
+import type { EveAlert, EveBatch } from '../suricata/eve-alert.js';
+import type { RecentDecisions } from './recent-decisions.js';
+
+/** Detections that wait for Redis; beyond, the oldest is given up and counted: the filter drops its packets anyway. */
+const DETECTIONS_AT_MOST = 10_000;
+const DETECTIONS_AT_ONCE = 256;
+
+export interface DecisionsOptions {
+  readonly context: () => DecisionContext;
+  readonly limits: BanLimits;
+  readonly store: Pick<Store, 'commit'>;
+  readonly recent: RecentDecisions;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Where the alert path and the packet path meet the ban path: what was seen is
+ * decided, what was decided is stored together with the position it was read up to.
+ */
+export class Decisions implements Service {
+  readonly name = 'decisions';
+  /** By kind of decision: ban, would_ban, flag, note, ignore, refused. */
+  readonly counts = new Counters();
+  /** By cause, of refused ones. */
+  readonly refused = new Counters();
+  /** By detector. */
+  readonly detections = new Counters();
+  readonly outcomes = new Counters<CommitOutcome>();
+  readonly #o: DecisionsOptions;
+  readonly #waiting: Detection[] = [];
+  readonly #complaints: RateLimitedLog;
+  readonly #runner: BoundedRunner;
+
+  constructor(options: DecisionsOptions) {
+    this.#o = options;
+    this.#complaints = new RateLimitedLog(options.log);
+    this.#runner = new BoundedRunner({
+      task: () => this.#storeDetections(),
+      clock: options.clock,
+      atLeast: 2,
+      atMost: () => (this.#waiting.length > 0 ? 1000 : 60_000),
+      onError: (error) =>
+        this.#complaints.warn('detections', { err: messageOf(error) }, 'detections could not be stored yet'),
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#runner.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#runner.stop();
+  }
+
+  /**
+   * Decides and stores one batch of alerts.
+   * @throws BlocklistError when nothing of it was stored; the same batch is then given again
+   */
+  async onBatch(batch: EveBatch): Promise<void> {
+    const context = { ...this.#o.context(), now: this.#o.clock.now() };
+    const decided = batch.alerts.map((alert) => {
+      const decision = this.#o.limits.admit(decide(alert, context));
+      this.#remember(decision, nameOf(alert));
+      return decision;
+    });
+    await this.#commit(decided, { source: batch.source, value: batch.position });
+  }
+
+  /** Takes a detection of the packet filter; never blocks and never fails. */
+  onDetection(detection: Detection): void {
+    this.detections.add(detection.detector);
+    if (this.#waiting.length >= DETECTIONS_AT_MOST) {
+      this.#waiting.shift();
+      this.counts.add('given_up');
+    }
+    this.#waiting.push(detection);
+    this.#runner.wake();
+  }
+
+  async #storeDetections(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.slice(0, DETECTIONS_AT_ONCE);
+      const context = { ...this.#o.context(), now: this.#o.clock.now() };
+      const decided = batch.map((detection) => {
+        const decision = this.#o.limits.admit(decideDetection(detection, context));
+        this.#remember(decision, detection.detector);
+        return decision;
+      });
+      await this.#commit(decided, null);
+      this.#waiting.splice(0, batch.length);
+    }
+  }
+
+  async #commit(
+    decided: readonly Decision[],
+    position: { readonly source: string; readonly value: string } | null,
+  ): Promise<void> {
+    const batch = new Batch();
+    for (const decision of decided) batch.add(decision);
+    const { bans, wouldBans, flags } = batch.take();
+    const effects: Outcome[] = [
+      ...bans.map((ban) => ({ kind: 'ban' as const, ban })),
+      ...wouldBans.map(({ why, ...ban }) => ({ kind: 'would_ban' as const, ban, why })),
+      ...flags.map(({ count: _count, ...flag }) => ({ kind: 'flag' as const, ...flag })),
+    ];
+    const decisions = effects.map((outcome) => ({ ...outcome, candidate: null, steps: [] }));
+    const outcomes = await this.#o.store.commit({ decisions, position });
+    for (const decision of decided) {
+      this.counts.add(decision.kind);
+      if (decision.kind === 'refused') {
+        this.refused.add(decision.cause);
+        this.#say(decision, 'none');
+      }
+    }
+    decisions.forEach((decision, i) => {
+      const outcome = outcomes[i] ?? 'none';
+      if (outcome !== 'none') this.outcomes.add(outcome);
+      this.#say(decision, outcome);
+    });
+  }
+
+  #remember(decision: Decision, about: string): void {
+    if (decision.candidate === null) return;
+    this.#o.recent.add(decision.candidate, {
+      at: this.#o.clock.now(),
+      kind: decision.kind,
+      about,
+      steps: decision.steps,
+    });
+  }
+
+  /** One log line for what changes something; the rest is counted. */
+  #say(decision: Outcome, outcome: CommitOutcome): void {
+    const { log } = this.#o;
+    if (decision.kind === 'ban' && outcome !== 'unchanged' && outcome !== 'duplicate') {
+      const { prefix, until, record } = decision.ban;
+      const ends = until === Number.POSITIVE_INFINITY ? null : new Date(until).toISOString();
+      const { sid, reason, policy, proof, scope } = record;
+      log.info({ address: prefix, until: ends, sid, reason, policy, proof, scope, outcome }, `ban ${outcome}`);
+    } else if (decision.kind === 'flag') {
+      const { inside, outside, sid, why } = decision;
+      this.#complaints.warn(
+        `flag ${inside} ${sid}`,
+        { inside, outside, sid, why },
+        'flag: an inside address needs a look',
+      );
+    } else if (decision.kind === 'refused') {
+      const { prefix, cause, why } = decision;
+      this.#complaints.warn(
+        `refused ${prefix}`,
+        { address: prefix, cause, why },
+        'an automatic ban was refused by a protection',
+      );
+    }
+  }
+}
+
+function nameOf({ sid, signature }: EveAlert): string {
+  return `sid ${sid} ${signature}`.trimEnd();
+}

@@ -1,0 +1,95 @@
+import { BoundedRunner } from '../base/bounded-runner.js';
+import type { Clock } from '../base/clock.js';
+import { messageOf } from '../base/errors.js';
+import type { Service } from '../base/lifecycle.js';
+import type { Log } from '../base/log.js';
+import type { RunMode } from '../blocklist/mode.js';
+import type { PacketQueue, QueueHealth } from '../filter/packet-queue.js';
+import type { Kernel } from './kernel.js';
+
+/** A queue that could not be bound is tried again this often, ms. */
+const RETRY = 5000;
+
+/**
+ * Runs the packet filter as the mode says: `enforce` drops, `observe` and
+ * `pause` judge and accept, `off` queues nothing. A queue that cannot be bound
+ * stops nothing else; it is tried again and `status` says why.
+ */
+export class FilterPath implements Service {
+  readonly name = 'packet filter';
+  readonly #queue: PacketQueue;
+  readonly #kernel: Kernel;
+  readonly #log: Log;
+  readonly #runner: BoundedRunner;
+  #mode: RunMode | null = null;
+  #running = false;
+  #problem: string | null = null;
+
+  constructor(options: { queue: PacketQueue; kernel: Kernel; clock: Clock; log: Log }) {
+    this.#queue = options.queue;
+    this.#kernel = options.kernel;
+    this.#log = options.log;
+    this.#runner = new BoundedRunner({
+      task: () => this.#settle(),
+      clock: options.clock,
+      atLeast: 0,
+      atMost: () => RETRY,
+      onError: (error) => {
+        const problem = messageOf(error);
+        if (problem !== this.#problem)
+          options.log.error({ err: problem }, 'the packet filter does not run; trying again');
+        this.#problem = problem;
+      },
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#mode ??= 'enforce';
+    if (this.#kernel.noFilter === null) this.#runner.start();
+    else this.#problem = this.#kernel.noFilter;
+  }
+
+  async stop(): Promise<void> {
+    await this.#runner.stop();
+    if (!this.#running) return;
+    this.#kernel.closeQueue();
+    this.#running = false;
+    await this.#queue.stop();
+  }
+
+  follow(mode: RunMode): void {
+    this.#mode = mode;
+    this.#runner.wake();
+  }
+
+  health(): QueueHealth {
+    const health = this.#queue.health();
+    return this.#running
+      ? health
+      : {
+          ...health,
+          bound: false,
+          problem: this.#problem ?? (this.#mode === 'off' ? 'mode off: nothing is filtered' : health.problem),
+        };
+  }
+
+  /** Whether it is as it should be: bound, or switched off by the mode. */
+  get settled(): boolean {
+    return this.#mode === 'off' ? !this.#running : this.#running && this.#queue.health().bound;
+  }
+
+  async #settle(): Promise<void> {
+    const wanted = this.#mode !== 'off';
+    this.#queue.setDropping(this.#mode === 'enforce');
+    if (wanted === this.#running) return;
+    if (wanted) {
+      await this.#queue.start();
+      this.#log.info('the packet filter runs');
+    } else {
+      this.#kernel.closeQueue();
+      await this.#queue.stop();
+    }
+    this.#running = wanted;
+    this.#problem = null;
+  }
+}

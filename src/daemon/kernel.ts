@@ -1,0 +1,160 @@
+import type { Clock } from '../base/clock.js';
+import { messageOf } from '../base/errors.js';
+import type { Service } from '../base/lifecycle.js';
+import type { Log } from '../base/log.js';
+import type { Config } from '../config/config.js';
+import { Commands } from '../enforcement/command.js';
+import { IpsetBackend } from '../enforcement/ipset-backend.js';
+import { IpsetRestoreBackend } from '../enforcement/ipset-restore.js';
+import { Rules } from '../enforcement/rules.js';
+import { RulesGuard } from '../enforcement/rules-guard.js';
+import { RulesWatch } from '../enforcement/rules-watch.js';
+import type { Gate, SetBackend } from '../enforcement/set-backend.js';
+import { maxelemFor } from '../enforcement/sets.js';
+import { notAlive } from '../netlink/alive.js';
+import { IpsetClient } from '../netlink/ipset.js';
+import { libc } from '../netlink/libc.js';
+
+export interface KernelOptions {
+  readonly config: Config;
+  readonly gate: Gate;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Whether the foreign function interface works, and why not. */
+function netlinkProblem(): string | null {
+  try {
+    libc();
+    return null;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/**
+ * What Barricata has in the kernel: the sets, and the static rules that use
+ * them, kept in place. Stopping leaves both, or removes both, as `on_stop` says.
+ */
+export class Kernel implements Service {
+  readonly name = 'kernel';
+  readonly backend: SetBackend;
+  readonly rules: RulesGuard;
+  /** Why the packet filter cannot run at all; `null` when it can. */
+  readonly noFilter: string | null;
+  readonly #rules: Rules;
+  readonly #watch = new RulesWatch();
+  readonly #commands = new Commands();
+  #isLegacy = false;
+  readonly #o: KernelOptions;
+  #notes: readonly string[] = [];
+
+  constructor(options: KernelOptions) {
+    const { config, gate, clock, log } = options;
+    this.#o = options;
+    this.noFilter = netlinkProblem();
+    const commands = this.#commands;
+    const maxelem = maxelemFor(config.limits.totalBans);
+    this.backend =
+      this.noFilter === null
+        ? new IpsetBackend({ gate, clock, maxelem })
+        : new IpsetRestoreBackend({ gate, clock, maxelem, commands });
+    this.#rules = rulesOf(config, commands, this.noFilter === null);
+    this.rules = new RulesGuard({
+      install: () => this.#install(),
+      verify: () => this.#rules.verify(),
+      token: () => (this.noFilter === null ? this.#watch.token() : null),
+      // A legacy rule that moved shows in no token.
+      readEvery: () => (this.#isLegacy ? 4000 : 30_000),
+      clock,
+      log,
+    });
+  }
+
+  /** What is not as configured, one sentence each. */
+  get notes(): readonly string[] {
+    return this.#notes;
+  }
+
+  /** @throws EnforcementError when sets or rules cannot be made, with what repairs that */
+  async start(): Promise<void> {
+    if (this.noFilter !== null) {
+      this.#o.log.error(
+        { err: this.noFilter },
+        'no netlink: the sets go through the ipset command, and the packet filter stays off',
+      );
+    }
+    await this.backend.open();
+    this.#isLegacy = await this.#findsLegacy();
+    await this.rules.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.rules.stop();
+    this.#watch.close();
+    if (this.#o.config.enforcement.onStop === 'remove') {
+      await this.#rules.remove();
+      await this.backend.destroy();
+    }
+    await this.backend.close();
+  }
+
+  /** After somebody destroyed the sets: sets first, then the rules that need them. */
+  async rebuild(): Promise<void> {
+    await this.backend.open();
+    await this.#install();
+  }
+
+  /** Takes first packets away from the queue at once. */
+  closeQueue(): void {
+    if (this.noFilter !== null) return;
+    const client = IpsetClient.open();
+    try {
+      notAlive(client);
+    } finally {
+      client.close();
+    }
+  }
+
+  /** Packets that the ban rules dropped since the start. */
+  async droppedPackets(): Promise<number> {
+    const { ipv4, ipv6 } = await this.#rules.dropped();
+    return ipv4.packets + ipv6.packets;
+  }
+
+  async #findsLegacy(): Promise<boolean> {
+    const { iptables } = this.#o.config.enforcement;
+    if (iptables !== 'auto') return iptables === 'legacy';
+    const { stdout } = await this.#commands.run('iptables', ['--version']);
+    return stdout.includes('legacy');
+  }
+
+  async #install(): Promise<void> {
+    const { notes } = await this.#rules.install();
+    for (const note of notes) if (!this.#notes.includes(note)) this.#o.log.warn(note);
+    this.#notes = notes;
+  }
+}
+
+function rulesOf(config: Config, commands: Commands, withQueue: boolean): Rules {
+  const { iptables, outbound } = config.enforcement;
+  return new Rules({ commands, variant: iptables, outbound, queues: withQueue ? config.queue.numbers : [] });
+}
+
+/**
+ * Removes every rule, then every set, without a daemon.
+ * @throws EnforcementError
+ */
+export async function removeFromKernel(config: Config): Promise<void> {
+  const commands = new Commands();
+  const withNetlink = netlinkProblem() === null;
+  await rulesOf(config, commands, withNetlink).remove();
+  const options = {
+    gate: () => null,
+    clock: { now: Date.now, monotonic: () => performance.now(), after: () => () => {} },
+    maxelem: 65_536,
+  };
+  const backend = withNetlink ? new IpsetBackend(options) : new IpsetRestoreBackend({ ...options, commands });
+  await backend.destroy();
+  await backend.close();
+}
