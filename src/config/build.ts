@@ -20,10 +20,19 @@ function canonical(value: unknown): string {
   return JSON.stringify(value);
 }
 
+/** Whether the private redis-server is the store: unless another is named. */
+function isEmbedded(redis: Written['redis']): boolean {
+  return redis.embedded ?? (redis.url === undefined && redis.sentinels === undefined && redis.cluster === undefined);
+}
+
 /** 12 hex digits over everything the file means, except this host's own name. */
 function versionOf(written: Written): string {
   const { host: _, ...shared } = written;
-  return createHash('sha256').update(canonical(shared)).digest('hex').slice(0, 12);
+  const redis = { ...written.redis, embedded: isEmbedded(written.redis) };
+  return createHash('sha256')
+    .update(canonical({ ...shared, redis }))
+    .digest('hex')
+    .slice(0, 12);
 }
 
 /** Keys that are read and checked, and that this version does not act on; a function gives the part that counts. */
@@ -143,8 +152,7 @@ export function build(written: Written, file: string, lineOf: (index: number) =>
       unprovenNeverOver: limits.unproven.never_over,
     },
     redis: {
-      embedded:
-        redis.embedded ?? (redis.url === undefined && redis.sentinels === undefined && redis.cluster === undefined),
+      embedded: isEmbedded(redis),
       url: redis.url ?? null,
       prefix: redis.prefix,
     },
