@@ -3,7 +3,7 @@ import { ALIVE_TIMEOUT, refreshAlive } from '../netlink/alive.js';
 import { NetlinkError } from '../netlink/errors.js';
 import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
-import { BATCH, type Judge, Nfqueue, QUEUE_DEFAULTS } from '../netlink/nfqueue.js';
+import { BATCH, type Judge, longestQueue, Nfqueue, QUEUE_DEFAULTS } from '../netlink/nfqueue.js';
 import { NetlinkSocket } from '../netlink/socket.js';
 import type { Pipeline } from './pipeline.js';
 import { CONTROL, COUNTER, type WorkerInput, type WorkerMessage } from './shared-state.js';
@@ -15,7 +15,7 @@ const BEAT_EVERY_MS = 1000;
 const STALE_MS = ALIVE_TIMEOUT * 500;
 /** A stop gives verdicts for what waits, for at most this long. */
 const DRAIN_MS = 1000;
-/** Longer between two batches, and the thread stood still: the machine was suspended or starved. */
+/** In a turn that takes longer the thread stood still: the machine was suspended or starved. */
 const STANDSTILL_MS = QUEUE_DEFAULTS.waitMs + 300;
 
 /**
@@ -55,7 +55,7 @@ class Loop {
   readonly #judge: Judge;
   #dropping = false;
   #ticked = false;
-  #last = now();
+  #turnBegan = now();
   /** Packets still to be accepted unjudged, and how many were. */
   #amnesty = 0;
   #unjudged = 0;
@@ -92,9 +92,10 @@ class Loop {
     this.#ticked = false;
     const packets = this.#queue.step(this.#judge, wait);
     const after = now();
-    this.#last = after;
     this.progress(after);
     if (packets < BATCH) this.#amnesty = 0;
+    this.#forgiveAfterStandstill(after);
+    this.#turnBegan = after;
     if (this.#pipeline.hasDetections && (packets < BATCH || after - this.#lastPost >= POST_EVERY_MS)) {
       this.#postDetections();
       this.#lastPost = after;
@@ -107,19 +108,22 @@ class Loop {
     return packets;
   }
 
-  /**
-   * Once a batch, before its first verdict.
-   *
-   * Packets have the time at which their batch arrived here. After a standstill
-   * those of many seconds arrive at once and would look like a flood, so the ones
-   * that had to wait, a full queue at most, are let through without counting.
-   */
+  /** Once a batch, before its first verdict. */
   #tick(): void {
     const at = now();
     this.#ticked = true;
     this.#dropping = Atomics.load(this.#input.state.control, CONTROL.DROPPING) === 1;
     this.#pipeline.tick(at, Date.now());
-    if (at - this.#last > STANDSTILL_MS) this.#amnesty = this.#input.backlog;
+    this.#forgiveAfterStandstill(at);
+  }
+
+  /**
+   * Packets have the time at which their batch arrived here. After a standstill
+   * those of many seconds arrive at once and would look like a flood, so the ones
+   * that had to wait, a full queue at most, are let through without counting.
+   */
+  #forgiveAfterStandstill(at: number): void {
+    if (at - this.#turnBegan > STANDSTILL_MS) this.#amnesty = longestQueue(this.#input.backlog);
   }
 
   progress(at: number): void {

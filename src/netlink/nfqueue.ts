@@ -51,6 +51,11 @@ const VERDICT_LENGTH = 32;
 /** A queued first packet charges about this much of the receive buffer (skb truesize). */
 const CHARGE = 1024;
 
+/** The most packets that can wait in a queue with this backlog; far more than its receive buffer holds. */
+export function longestQueue(backlog: number): number {
+  return backlog * 4;
+}
+
 /** Judges `bytes[start .. start + captured)` of a packet of `wireLength` bytes: 0 drops (NF_DROP), 1 accepts (NF_ACCEPT). */
 export type Judge = (bytes: Uint8Array, start: number, captured: number, wireLength: number) => 0 | 1;
 
@@ -87,7 +92,10 @@ export class Nfqueue {
   dropped = 0;
   /** Times that the judge threw; the packet was accepted. */
   exceptions = 0;
-  /** Packets that the kernel numbered but could not hand over: passed unfiltered, or dropped without fail-open. */
+  /**
+   * Packets that the kernel numbered but could not hand over: passed unfiltered, or dropped without fail-open.
+   * They are seen when the next packet comes.
+   */
   missed = 0;
 
   readonly #libc: Libc;
@@ -148,7 +156,7 @@ export class Nfqueue {
     message.bytes(CFG_CMD, Uint8Array.of(CMD_BIND, 0, 0, 0));
     // struct nfqnl_msg_config_params is packed: range be32, mode u8.
     message.bytes(CFG_PARAMS, Uint8Array.of(0, 0, 0, COPY_RANGE, COPY_PACKET));
-    message.be32(CFG_QUEUE_MAXLEN, options.backlog * 4);
+    message.be32(CFG_QUEUE_MAXLEN, longestQueue(options.backlog));
     message.be32(CFG_MASK, FLAG_GSO | FLAG_FAIL_OPEN);
     message.be32(CFG_FLAGS, FLAG_GSO | (options.failOpen ? FLAG_FAIL_OPEN : 0));
     this.#socket.send(message.buffer, message.finish());
