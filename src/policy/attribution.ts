@@ -62,7 +62,7 @@ export function attribute(alert: EveAlert, facts: Facts): Attribution {
   if ('doubt' in found) {
     const srcInside = isInside(srcWords, facts);
     const destInside = isInside(destWords, facts);
-    if (srcInside && destInside) {
+    if (srcInside && destInside && !isSpecialKind(kindOf(srcWords)) && !isSpecialKind(kindOf(destWords))) {
       // Whoever opened it, both are ours; the sender of the packet stands for the one to look at.
       return judgeEnds(
         alert,
@@ -70,7 +70,7 @@ export function attribute(alert: EveAlert, facts: Facts): Attribution {
         facts,
       );
     }
-    const outside = srcInside ? dest.address : destInside ? src.address : null;
+    const outside = srcInside === destInside ? null : srcInside ? dest.address : src.address;
     return unknown('nothing', outside, found.doubt.kind, found.doubt.detail);
   }
   const [initiator, responder] = found.opener === 'src' ? [src, dest] : [dest, src];

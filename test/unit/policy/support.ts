@@ -4,6 +4,7 @@ import { type Address, type AddressWords, parseAddress } from '../../../src/net/
 import { hostPrefix, overlaps, type Prefix, prefix } from '../../../src/net/prefix.js';
 import { type DecisionContext, hostOf, type RuleFacts, setOf } from '../../../src/policy/context.js';
 import type { Refusal, RefusalCause } from '../../../src/protection/admits.js';
+import type { EveAlert } from '../../../src/suricata/eve-alert.js';
 
 export const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
 export const SPECIAL = [
@@ -108,5 +109,57 @@ export function contextFor(setting: Setting): DecisionContext {
       return facts === undefined ? null : { flow: null, established: false, track: null, ...facts };
     },
     conntrack: () => setting.conntrack ?? 'unknown',
+  };
+}
+
+export interface AlertShape {
+  readonly src?: string;
+  readonly dest?: string;
+  readonly sid?: number;
+  readonly at?: number;
+  readonly flowId?: number | null;
+  readonly flowStart?: number | null;
+  readonly proven?: boolean;
+}
+
+/** A proven HTTP attack from outside, as far as nothing else is asked for. */
+export function alertFrom(shape: AlertShape, over: Partial<EveAlert> = {}): EveAlert {
+  const at = shape.at ?? Date.UTC(2026, 10, 23, 12);
+  const src = { address: parseAddress(shape.src ?? '203.0.113.66') as Address, port: 43_932 };
+  const dest = { address: parseAddress(shape.dest ?? '192.168.50.10') as Address, port: 80 };
+  return {
+    at,
+    gid: 1,
+    sid: shape.sid ?? 2_019_232,
+    rev: 4,
+    signature: 'ET WEB_SERVER Possible CVE-2014-6271 Attempt',
+    category: 'Web Application Attack',
+    severity: 1,
+    action: 'allowed',
+    verdict: null,
+    src,
+    dest,
+    proto: 'TCP',
+    appProto: shape.proven === false ? null : 'http',
+    direction: 'to_server',
+    flowId: shape.flowId === undefined ? 1 : shape.flowId,
+    flow: {
+      src,
+      dest,
+      packetsToServer: 4,
+      packetsToClient: 3,
+      bytesToServer: 456,
+      bytesToClient: 391,
+      state: null,
+      start: shape.flowStart === undefined ? at - 500 : shape.flowStart,
+    },
+    ruleSource: null,
+    ruleTarget: null,
+    metadata: {},
+    xff: null,
+    tunnelled: false,
+    icmpType: null,
+    packetSource: 'wire/pcap',
+    ...over,
   };
 }
