@@ -18,6 +18,8 @@ const DISCOVER_MS = 1000;
 const FORGET_MS = 60_000;
 /** More matches than any sensor writes: beyond, a pattern is too wide. */
 const MOST_PATHS = 256;
+/** Enough to make a round trip to the store cheap, and few enough that alerts are garbage while they are young. */
+const ALERTS_PER_BATCH = 64;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
 /** Events of a working system, logged as information. */
@@ -193,7 +195,7 @@ export class EveSource implements Service {
       bookmark,
       clock,
       longestLine,
-      maxAlertsPerBatch: maxAlertsPerBatch ?? 512,
+      maxAlertsPerBatch: maxAlertsPerBatch ?? ALERTS_PER_BATCH,
       watch: this.#watch,
       pollMs: this.#pollMs,
       graceMs: graceMs ?? 5000,

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { type FileMark, fingerprint, HEAD_BYTES, TAIL_BYTES } from './bookmark.js';
 
 /** Bytes read at a time: larger gains nothing, and this much stays in the processor's cache. */
-export const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 
 /** Device and inode: what a file is, whatever its name. */
 export interface FileId {

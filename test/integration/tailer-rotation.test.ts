@@ -126,6 +126,15 @@ describe.each([
     await exactly(r, 70);
   });
 
+  it('does not read a copy that somebody made just before a rotation', async () => {
+    const { r, file } = await following();
+    copyFileSync(file, `${file}.bak`);
+    renameSync(file, `${file}.1`);
+    writeFileSync(file, alertLines(50, 60));
+    await exactly(r, 60);
+    expect(r.event('recovered')).toBe(0);
+  });
+
   it('is read from its new beginning when it is truncated in place', async () => {
     const { r, file } = await following();
     truncateSync(file, 0);
