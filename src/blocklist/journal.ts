@@ -70,16 +70,25 @@ export class Journal {
     return found;
   }
 
-  /** What is last known of these addresses, `null` for one whose last act removed it. @throws BlocklistError */
-  async lastRecords(texts: Iterable<string>, depth = 20_000): Promise<Map<string, StoredRecord | null>> {
+  /**
+   * What is last known of these addresses.
+   * @param removed what to give for one whose last act removed it: nothing, or what it was
+   * @throws BlocklistError
+   */
+  async lastRecords(
+    texts: Iterable<string>,
+    depth = 20_000,
+    removed: 'nothing' | 'what it was' = 'nothing',
+  ): Promise<Map<string, StoredRecord | null>> {
     const open = new Set(texts);
     const known = new Map<string, StoredRecord | null>();
     await this.read(
       Number.POSITIVE_INFINITY,
-      ({ address, act, after }) => {
+      ({ address, act, before, after }) => {
         if (!open.has(address) || act === 'would' || act === 'pardon' || act === 'suppress') return false;
         open.delete(address);
-        known.set(address, after ? (decodeValue(after)?.record ?? null) : null);
+        const value = after ?? (removed === 'nothing' ? null : before);
+        known.set(address, value ? (decodeValue(value)?.record ?? null) : null);
         return false;
       },
       open.size === 0 ? 0 : depth,

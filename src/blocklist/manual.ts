@@ -195,6 +195,7 @@ export class ManualActs {
     const known = await this.journal.lastRecords(
       losses.map(({ text }) => text),
       100_000,
+      'what it was',
     );
     let written = 0;
     for (const { id, text, until } of losses) {

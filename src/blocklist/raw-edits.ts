@@ -40,6 +40,8 @@ export class RawEdits implements Service, EditSink {
   #unbanned: Loss[] = [];
   #revoke: Loss[] = [];
   #missed = 0;
+  /** Keys taken out of `#written` whose inspection is under way. */
+  #inHand = 0;
   readonly #runner: BoundedRunner;
 
   constructor(options: RawEditsOptions) {
@@ -59,7 +61,7 @@ export class RawEdits implements Service, EditSink {
 
   /** Keys and removals not yet looked at. */
   get waiting(): number {
-    return this.#written.size + this.#unbanned.length + this.#revoke.length;
+    return this.#written.size + this.#inHand + this.#unbanned.length + this.#revoke.length;
   }
 
   /** Edits that were not journaled because too many came at once. */
@@ -112,11 +114,14 @@ export class RawEdits implements Service, EditSink {
         if (part.length === AT_ONCE) break;
       }
       for (const [id] of part) this.#written.delete(id);
+      this.#inHand = part.length;
       try {
         await this.#inspect(part);
       } catch (error) {
         this.written(part);
         throw error;
+      } finally {
+        this.#inHand = 0;
       }
     }
     if (this.waiting > 0) this.#runner.wake();
