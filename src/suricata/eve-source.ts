@@ -19,7 +19,7 @@ const FORGET_MS = 60_000;
 /** More matches than any sensor writes: beyond, a pattern is too wide. */
 const MOST_PATHS = 256;
 /** Enough to make a round trip to the store cheap, and few enough that alerts are garbage while they are young. */
-const ALERTS_PER_BATCH = 64;
+const ALERTS_PER_BATCH = 32;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5000;
 /** Events of a working system, logged as information. */
