@@ -75,6 +75,7 @@ export class SourceCounts {
     if (packet.family === 4) return this.#countOne(this.#v4, packet.source0, 0, 0, 0, now, value);
     const { source0, source1, source2, source3 } = packet;
     const own = this.#countOne(this.#v6, source0, source1, source2, source3, now, value);
+    if (own === LEVEL.OVER_AND_NEW) this.#forgiveNet(packet, now);
     if (own !== LEVEL.BELOW) return own;
     return this.#countNet(packet, now, value);
   }
@@ -100,6 +101,14 @@ export class SourceCounts {
     this.found = count;
     this.wholeNet = true;
     return this.#over(side, slot, now);
+  }
+
+  /** What an address did before it went over the limit is not held against its neighbours. */
+  #forgiveNet(packet: Packet, now: number): void {
+    const slot = this.#net.table.slot(packet.source0, packet.source1, 0, 0, now);
+    this.#net.counter.reset(slot, now);
+    this.#lead[slot] = 0;
+    if (this.#net.table.fresh) this.#net.reportedUntil[slot] = 0;
   }
 
   /** One vote for an address of the /64; gives the lead of the front runner, never more than `limit`. */
