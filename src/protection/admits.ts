@@ -42,7 +42,7 @@ export type Containment<Value> = Pick<PrefixSet<Value>, 'covering' | 'inside'>;
 
 /** Everything that `admits` judges by; replaced as a whole when something other than `allowed` changes. */
 export interface ProtectionFacts {
-  readonly protected: Containment<Protection>;
+  readonly protected: PrefixSet<Protection>;
   /** The living `barricata:allow:*` entries, kept up to date in place by their owner. */
   readonly allowed: Containment<unknown> | null;
   readonly bannablePrivate: readonly Prefix[];
