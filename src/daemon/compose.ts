@@ -18,7 +18,7 @@ import { Reconciler } from '../enforcement/reconciler.js';
 import { PacketQueue } from '../filter/packet-queue.js';
 import { contextOf, type DecisionContext } from '../policy/context.js';
 import { BanLimits } from '../policy/limits.js';
-import { LiveFacts } from '../protection/live-facts.js';
+import { LiveFacts, redisHostOf } from '../protection/live-facts.js';
 import { AlertPath } from './alert-path.js';
 import { ControlServer } from './control.js';
 import { Decisions } from './decisions.js';
@@ -52,7 +52,7 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
 
   const redis = first.redis.embedded ? new EmbeddedRedis({ run: first.run, state: first.state, clock, log }) : null;
   const connection = new RedisConnection(url);
-  const liveFacts = new LiveFacts({ clock, log });
+  const liveFacts = new LiveFacts({ clock, log, redisHost: redisHostOf(first.redis.url) });
   const edits = new RawEdits({ connection, keys, clock, log });
 
   const mirror = new Mirror({
@@ -84,10 +84,11 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   });
   const facts = new ProtectedFacts({
     config,
-    live: () => liveFacts.current(),
+    live: () => liveFacts.current().addresses,
     allowed: () => mirror.entries('allow'),
-    redisUrl: url,
     onChange: () => reconciler.changed('all'),
+    clock,
+    log,
   });
   liveFacts.onChange(() => facts.rebuild());
   const wanted = new Wanted(

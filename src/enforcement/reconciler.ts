@@ -199,14 +199,15 @@ export class Reconciler implements Service {
       if (until === undefined || until <= now) {
         this.#forgive(text, list);
         if (held !== undefined && desired.complete) remove.push(prefix(text));
-      } else if (held === undefined || Math.abs(held - until) > 999 || this.#refused.has(text)) {
+      } else {
         const element = { prefix: prefix(text), until, fresh: held === undefined };
+        // Also for what is in the kernel already: it may have become protected.
         const refusal = list === 'ban' ? this.#o.gate(element.prefix) : null;
-        if (refusal === null) add.push(element);
-        else {
+        if (refusal !== null) {
           this.#refuse(text, refusal);
           if (held !== undefined) remove.push(element.prefix);
-        }
+        } else if (held === undefined || Math.abs(held - until) > 999) add.push(element);
+        else this.#forgive(text, list);
       }
     }
     if (add.length === 0 && remove.length === 0) return;
