@@ -107,7 +107,9 @@ export class Rules {
         try {
           await this.#removeFamily(family, other);
         } catch (error) {
-          if (!(error instanceof EnforcementError) || error.kind !== 'tool_missing') throw error;
+          // A variant that cannot run here has left nothing either.
+          if (!(error instanceof EnforcementError) || !['tool_missing', 'unsupported'].includes(error.kind))
+            throw error;
         }
       }
     }
@@ -246,7 +248,7 @@ function rulesError(family: Family, { code, stderr }: CommandResult): Enforcemen
       'the kernel module xt_set is missing; load it with modprobe or install the full kernel',
     );
   }
-  if (/Table does not exist|Protocol not supported/i.test(said)) {
+  if (/Table does not exist|Protocol not supported|generation id: (?!Permission|Operation)/i.test(said)) {
     return error('unsupported', 'the kernel lacks a table; set enforcement.iptables to the other of nft and legacy');
   }
   if (/Permission denied|not permitted|must be root/i.test(said)) return error('not_permitted', 'run as root');

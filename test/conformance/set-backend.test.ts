@@ -6,21 +6,27 @@ import { FakeBackend, MovableClock } from '../../src/enforcement/fake-backend.js
 import { IpsetBackend } from '../../src/enforcement/ipset-backend.js';
 import { IpsetRestoreBackend } from '../../src/enforcement/ipset-restore.js';
 import type { Gate, KernelElement, ListName, SetBackend, WantedElement } from '../../src/enforcement/set-backend.js';
-import { overlaps, type Prefix, prefix, prefixOf } from '../../src/net/prefix.js';
+import { type Prefix, prefix, prefixOf } from '../../src/net/prefix.js';
+import { PrefixSet } from '../../src/net/prefix-set.js';
+import { admits, type Protection, type ProtectionFacts } from '../../src/protection/admits.js';
 import { hasFeatures } from '../support/feature.js';
 import { enterPrivateNetns, run, waitFor } from '../support/netns.js';
 
-const PROTECTED = ['10.0.0.0/8', '127.0.0.0/8', '192.0.2.53', '224.0.0.0/4', 'fe80::/10', '2001:db8:53::53'].map(
-  prefix,
-);
+const PROTECTED = ['10.0.0.0/8', '192.0.2.53', '2001:db8:53::53'].map(prefix);
+const ALLOWED = prefix('198.18.0.7');
 
-/** Refuses what overlaps a protected prefix, and what is wider than /8 or /32. */
-const gate: Gate = (p) => {
-  const hit = PROTECTED.find((protectedPrefix) => overlaps(protectedPrefix, p));
-  if (hit) return { cause: 'listed', detail: `overlaps ${hit.text}` };
-  if (p.length < (p.family === 4 ? 8 : 32)) return { cause: 'too_wide', detail: 'too wide' };
-  return null;
+const facts: ProtectionFacts = {
+  protected: new PrefixSet<Protection>(),
+  allowed: new PrefixSet<true>(),
+  bannablePrivate: [prefix('172.16.0.0/16')],
+  widest: { ipv4: 16, ipv6: 32 },
 };
+for (const p of PROTECTED)
+  (facts.protected as PrefixSet<Protection>).set(p, { cause: 'listed', what: 'listed network' });
+(facts.allowed as PrefixSet<true>).set(ALLOWED, true);
+
+/** The real judgement. */
+const gate: Gate = (p) => admits(p, facts);
 
 interface Rig {
   readonly clock: Clock;
@@ -193,21 +199,35 @@ for (const [name, present, makeRig] of rigs)
     });
 
     it('refuses at the gate what is protected, is wider, holds a protected address or lies inside one', async () => {
-      const bad = [
-        '10.1.2.3',
-        '10.0.0.0/8',
-        '8.0.0.0/6',
-        '192.0.2.0/24',
-        '192.0.2.53',
-        '224.0.0.1',
-        'fe80::1',
-        '2001:db8:53::/48',
+      const bad: readonly (readonly [string, string])[] = [
+        ['0.0.0.0', 'special'],
+        ['127.0.0.1', 'special'],
+        ['169.254.169.254', 'special'],
+        ['224.0.0.1', 'special'],
+        ['255.255.255.255', 'special'],
+        ['::', 'special'],
+        ['::1', 'special'],
+        ['fe80::1', 'special'],
+        ['ff02::1', 'special'],
+        ['128.0.0.0/1', 'special'],
+        ['10.1.2.3', 'listed'],
+        ['10.0.0.0/8', 'listed'],
+        ['8.0.0.0/6', 'listed'],
+        ['192.0.2.0/24', 'listed'],
+        ['192.0.2.53', 'listed'],
+        ['2001:db8:53::/48', 'listed'],
+        ['198.18.0.7', 'allowed'],
+        ['198.18.0.0/24', 'allowed'],
+        ['203.0.0.0/15', 'too_wide'],
+        ['2600::/31', 'too_wide'],
+        ['192.168.1.1', 'private'],
+        ['fd00::1', 'private'],
       ];
-      const result = await add(...bad.map((text) => want(text)), want('203.0.113.9'));
-      expect(result.added).toBe(1);
-      expect(result.refused.map(({ element }) => element.prefix.text)).toEqual(bad);
-      expect(result.refused[0]?.refusal).toEqual({ cause: 'listed', detail: 'overlaps 10.0.0.0/8' });
-      expect(await texts()).toEqual(['203.0.113.9']);
+      const result = await add(...bad.map(([text]) => want(text)), want('203.0.113.9'), want('172.16.0.1'));
+      expect(result.added).toBe(2);
+      expect(result.refused.map(({ element, refusal }) => [element.prefix.text, refusal.cause])).toEqual(bad);
+      expect(result.refused[10]?.refusal.detail).toBe('lies inside listed network 10.0.0.0/8');
+      expect(await texts()).toEqual(['172.16.0.1', '203.0.113.9']);
     });
 
     it('never holds anything that the gate refuses, whatever is asked for', async () => {
@@ -215,9 +235,15 @@ for (const [name, present, makeRig] of rigs)
         .tuple(fc.constantFrom(4 as const, 6 as const), fc.integer(), fc.integer(), fc.nat(32))
         .map(([family, w0, w3, length]): Prefix => {
           // Half of them near what is protected.
-          const near = PROTECTED[Math.abs(w3) % PROTECTED.length] as Prefix;
+          const near = [...PROTECTED, ALLOWED][Math.abs(w3) % 4] as Prefix;
           const words =
-            w0 & 1 ? { ...near, w3: near.w3 ^ (w3 & 3) } : { family, w0, w1: 0, w2: 0, w3: family === 6 ? w3 : 0 };
+            w0 & 1
+              ? {
+                  ...near,
+                  w0: near.w0 ^ (near.family === 4 ? w3 & 3 : 0),
+                  w3: near.w3 ^ (near.family === 6 ? w3 & 3 : 0),
+                }
+              : { family, w0, w1: 0, w2: 0, w3: family === 6 ? w3 : 0 };
           return prefixOf(words, words.family === 4 ? length : length * 4);
         });
       await fc.assert(
