@@ -14,8 +14,7 @@ export type AddressKind =
   | 'unspecified'
   | 'reserved'
   | 'teredo'
-  | 'six_to_four'
-  | 'carrier_nat';
+  | 'six_to_four';
 
 /** The words of a canonical address. */
 export function wordsOf(address: Address): AddressWords {
@@ -35,7 +34,7 @@ function kindOfIpv4(word: number): AddressKind {
   if (first >= 224 && first < 240) return 'multicast';
   if (word === -1) return 'broadcast';
   if (first >= 240) return 'reserved';
-  return word >>> 22 === 0x6440 >>> 6 ? 'carrier_nat' : 'host';
+  return 'host';
 }
 
 function kindOfIpv6(w0: number, w1: number, w2: number, w3: number): AddressKind {
@@ -62,7 +61,6 @@ export function isSpecialKind(kind: AddressKind): boolean {
     case 'host':
     case 'teredo':
     case 'six_to_four':
-    case 'carrier_nat':
       return false;
   }
 }

@@ -51,14 +51,11 @@ export interface DecisionContext {
 
 /** What is known only while running. What is left out is unknown, which makes decisions milder. */
 export interface LiveContext extends Pick<DecisionContext, 'now' | 'refuse'>, Partial<LiveOptional> {}
-type LiveOptional = Pick<
-  DecisionContext,
-  'mode' | 'isOwn' | 'isInfrastructure' | 'ruleFacts' | 'conntrack' | 'sensor'
-> & { readonly trustedProxies: readonly Prefix[] };
+type LiveOptional = Pick<DecisionContext, 'mode' | 'isOwn' | 'isInfrastructure' | 'ruleFacts' | 'conntrack' | 'sensor'>;
 
 /**
- * The context that a configuration and the live facts make. Build it once per
- * configuration or change of facts; per batch spread it with a new `now` and `mode`.
+ * The context that a configuration and the live facts make; cheap enough for
+ * each batch.
  */
 export function contextOf(config: Config, live: LiveContext): DecisionContext {
   return {
@@ -71,7 +68,7 @@ export function contextOf(config: Config, live: LiveContext): DecisionContext {
     unprovenNeverOver: config.limits.unprovenNeverOver,
     filter: config.filter,
     home: setOf(config.home),
-    trustedProxies: setOf(live.trustedProxies ?? []),
+    trustedProxies: setOf(config.suricata.trustedProxies),
     host: config.host,
     sensor: live.sensor ?? null,
     isOwn: live.isOwn ?? (() => false),
@@ -82,9 +79,15 @@ export function contextOf(config: Config, live: LiveContext): DecisionContext {
   };
 }
 
+/** Lists of a configuration never change in place, so that each is made into a set once. */
+const sets = new WeakMap<readonly Prefix[], PrefixSet<true>>();
+
 export function setOf(prefixes: readonly Prefix[]): PrefixSet<true> {
+  const known = sets.get(prefixes);
+  if (known !== undefined) return known;
   const set = new PrefixSet<true>();
   for (const prefix of prefixes) set.set(prefix, true);
+  sets.set(prefixes, set);
   return set;
 }
 

@@ -1,8 +1,9 @@
 import { formatDuration } from '../base/duration.js';
 import { unreachable } from '../base/errors.js';
 import type { PolicyAction, PolicyLine } from '../config/config.js';
+import { warning } from '../protection/admits.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
-import { isSpecialKind, kindOf, wordsOf } from './address-kind.js';
+import { wordsOf } from './address-kind.js';
 import { attribute } from './attribution.js';
 import type { Ban, Decision, Outcome, Step } from './ban.js';
 import { type DecisionContext, hostOf } from './context.js';
@@ -96,15 +97,10 @@ function act(
 function protection({ attribution }: Case, context: DecisionContext, steps: Step[]): Outcome | null {
   const { candidate } = attribution;
   if (candidate === null) return null;
-  const words = wordsOf(candidate);
-  const kind = kindOf(words);
-  const refusal = isSpecialKind(kind)
-    ? { cause: 'special' as const, detail: `${candidate} is a ${kind.replaceAll('_', '-')} address` }
-    : context.refuse(hostOf(words));
-  const warning = kind === 'carrier_nat' ? '; a carrier-grade NAT address: many customers may share it' : '';
-  steps.push(
-    step('protection', refusal?.cause ?? 'none', refusal?.detail ?? `nothing protects ${candidate}${warning}`),
-  );
+  const prefix = hostOf(wordsOf(candidate));
+  const refusal = context.refuse(prefix);
+  const detail = refusal?.detail ?? warning(prefix) ?? `nothing protects ${candidate}`;
+  steps.push(step('protection', refusal?.cause ?? 'none', detail));
   return refusal && { kind: 'refused', prefix: candidate, cause: refusal.cause, why: refusal.detail };
 }
 

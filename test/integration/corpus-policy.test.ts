@@ -1,17 +1,26 @@
-/** Real alerts, decided with the first policy: every row of LABELS.tsv, and nobody else banned. Runs where the corpus is. */
+/** Real alerts, decided with the shipped policy: every row of LABELS.tsv, and nobody else banned. Runs where the corpus is. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import type { Config, PolicyLine } from '../../src/config/config.js';
+import { loadConfig } from '../../src/config/load.js';
 import type { Address } from '../../src/net/address.js';
 import { hostPrefix, overlaps, prefix } from '../../src/net/prefix.js';
 import type { Decision } from '../../src/policy/ban.js';
+import { contextOf } from '../../src/policy/context.js';
 import { decide } from '../../src/policy/decide.js';
 import { engineEvent } from '../../src/policy/engine-event.js';
+import { admits } from '../../src/protection/admits.js';
+import { protectionFacts } from '../../src/protection/facts.js';
+import { isInfrastructure } from '../../src/protection/infrastructure.js';
 import { type EveAlert, parseAlert, type UnusableCause } from '../../src/suricata/eve-alert.js';
-import { BAN_ALL, contextFor, PRIVATE, type Setting, SPECIAL } from '../unit/policy/support.js';
+import { BAN_ALL, PRIVATE, SPECIAL } from '../unit/policy/support.js';
 
 const corpus = fileURLToPath(new URL('../../../shared/corpus/', import.meta.url));
+
+/** The policy as it is shipped. */
+const shipped = loadConfig(fileURLToPath(new URL('../../config/barricata.yaml', import.meta.url)));
 
 interface Read {
   readonly alerts: readonly EveAlert[];
@@ -49,8 +58,22 @@ interface Result {
 }
 
 /** Decides each alert with a clock that stands at the alert, as a replay does. */
-function judge(alerts: readonly EveAlert[], setting: Partial<Setting> = {}): Result {
-  const context = contextFor({ now: 0, ...setting });
+function judge(
+  alerts: readonly EveAlert[],
+  over: { readonly policy?: readonly PolicyLine[]; readonly home?: readonly string[] } = {},
+): Result {
+  const config: Config = {
+    ...shipped,
+    mode: 'enforce',
+    policy: over.policy ?? shipped.policy,
+    home: over.home?.map(prefix) ?? shipped.home,
+  };
+  const facts = protectionFacts(config, [], null, 0);
+  const context = contextOf(config, {
+    now: 0,
+    refuse: (target) => admits(target, facts),
+    isInfrastructure: (target) => isInfrastructure(target) !== null,
+  });
   const decisions = alerts.map((alert) => decide(alert, { ...context, now: alert.at }));
   const counts: Record<string, number> = {};
   const banned = new Set<string>();
@@ -131,7 +154,7 @@ describe.skipIf(!existsSync(`${corpus}LABELS.tsv`))('on the labelled corpus', ()
 
   it('takes a reassembled fragment for a packet outside any tunnel', () => {
     const { alerts } = read('suricata-verify/eve-alerts/defrag__bug-6887-defrag-ipv4-tcp-syn.json');
-    const { decisions } = judge(alerts, { home: ['2.2.2.2'], policy: [BAN_ALL], without: ['infrastructure'] });
+    const { decisions } = judge(alerts, { home: ['2.2.2.2'], policy: [BAN_ALL] });
     expect(alerts.map((a) => a.tunnelled)).not.toContain(true);
     expect(JSON.stringify(decisions)).not.toContain('tunnel');
   });
