@@ -74,9 +74,9 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the m
   });
 
   it('drops what redis-cli bans: an address, a network, IPv6', async () => {
-    barricata.redis('SET', 'barricata:ban:203.0.113.0/24', 'INC-1 scanning', 'EX', '600');
+    barricata.redis('SET', 'barricata:ban:203.0.113.64/26', 'INC-1 scanning', 'EX', '600');
     await waitFor('the network is blocked', () => !served(attacker), 2000);
-    barricata.redis('DEL', 'barricata:ban:203.0.113.0/24');
+    barricata.redis('DEL', 'barricata:ban:203.0.113.64/26');
     await waitFor('the network is served', () => served(attacker), 3000);
     const ping6 = () => attacker.succeeds('ping', '-6', '-c', '1', '-W', '1', '2001:db8:50::10');
     expect(ping6()).toBe(true);
@@ -91,6 +91,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the m
       [SERVER, /home|own address|this machine/],
       ['203.0.113.1', /own address/],
       ['192.168.50.0/24', /home/],
+      ['203.0.113.0/24', /contains own address 203\.0\.113\.1/],
       ['127.0.0.1', /loopback|127\.0\.0\.0\/8/],
       ['0.0.0.0/1', /wide|special|contains/],
       ['8.8.8.8', /infrastructure|resolver/],
