@@ -128,15 +128,15 @@ for port in range(2000, 2060):
   good('a source of first packets can be forged, so this ban holds on this host only, for 10 minutes at most');
 
   await step('An analyst bans by hand, with redis-cli');
-  lines(redis('SET', 'barricata:ban:198.51.100.0/24', 'INC-4521 scanning', 'EX', '3600'));
+  lines(redis('SET', 'barricata:ban:198.51.100.0/25', 'INC-4521 scanning', 'EX', '3600'));
   const typed = Date.now();
-  await stage.until('the network is in the kernel', () => element('198.51.100.0/24'));
+  await stage.until('the network is in the kernel', () => element('198.51.100.0/25'));
   good(`in the kernel ${Date.now() - typed} ms later`);
   expect(stage.fetchFrom('client') === null, 'the whole network is blocked');
   good('the client, inside that network, is blocked: that was a mistake');
 
   await step('So it is undone');
-  lines(barricata('unban', '198.51.100.0/24', '--reason', 'our customer').out);
+  lines(barricata('unban', '198.51.100.0/25', '--reason', 'our customer').out);
   expect(stage.fetchFrom('client') === 200, 'the client is served again');
   good('the client is served again: HTTP 200');
 

@@ -74,11 +74,11 @@ export function build() {
   ];
   for (const [host, network, addresses] of cables) {
     ip('-n', hosts.server, 'link', 'add', host, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', hosts[host]);
-    ip('-n', hosts.server, 'address', 'add', `${network}.1/24`, 'dev', host);
+    ip('-n', hosts.server, 'address', 'add', `${network}.254/24`, 'dev', host);
     ip('-n', hosts.server, 'link', 'set', host, 'up');
     for (const address of addresses) ip('-n', hosts[host], 'address', 'add', `${address}/24`, 'dev', 'eth0');
     ip('-n', hosts[host], 'link', 'set', 'eth0', 'up');
-    ip('-n', hosts[host], 'route', 'add', 'default', 'via', `${network}.1`);
+    ip('-n', hosts[host], 'route', 'add', 'default', 'via', `${network}.254`);
   }
 }
 

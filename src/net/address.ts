@@ -141,8 +141,3 @@ export function parseAddress(text: unknown): Address | null {
   const words = parseWords(text);
   return words === null ? null : (formatWords(unmapped(words)) as Address);
 }
-
-/** The family of a canonical address. */
-export function familyOf(address: Address): Family {
-  return address.includes(':') ? 6 : 4;
-}

@@ -104,7 +104,3 @@ export function contains(outer: Prefix, inner: AddressWords & { readonly length:
 export function overlaps(a: Prefix, b: Prefix): boolean {
   return contains(a, b) || contains(b, a);
 }
-
-export function isHost(p: Prefix): boolean {
-  return p.length === widthOf(p.family);
-}

@@ -49,7 +49,6 @@ export class Barricata {
         {
           name: 'web exploitation',
           when: { category: 'Web Application Attack', severity: 1, from: 'outside', proven: true },
-          // biome-ignore lint/suspicious/noThenProperty: the name of the key in the configuration
           then: 'ban 1h',
         },
       ],

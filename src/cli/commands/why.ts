@@ -100,7 +100,7 @@ function stepsOfEntry({ record }: ListedEntry): Step[] {
     check: 'decision',
     result: record.source,
     detail:
-      `${record.policy === null ? '' : `policy "${record.policy}"`}${sid} ${record.reason}${by}, seen ${record.count} times since ${utc(record.first)}`.trim(),
+      `${record.policy === null ? '' : `policy "${record.policy}"`}${sid} ${record.reason}${by}, seen ${record.count === 1 ? 'once' : `${record.count} times`} since ${utc(record.first)}`.trim(),
   });
   return steps;
 }
