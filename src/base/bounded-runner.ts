@@ -53,6 +53,7 @@ export class BoundedRunner {
   /** Cancels what is planned and waits for a run under way to end. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#woken = false;
     this.#cancel?.();
     this.#cancel = null;
     await this.#running;
@@ -74,12 +75,19 @@ export class BoundedRunner {
       try {
         await this.#task();
       } catch (error) {
-        this.#onError(error);
+        this.#report(error);
       }
     })().finally(() => {
       this.#running = null;
       this.#lastEnd = this.#clock.monotonic();
       if (!this.#stopped) this.#schedule();
     });
+  }
+
+  /** A report that fails in its turn must not end the loop, or the process. */
+  #report(error: unknown): void {
+    try {
+      this.#onError(error);
+    } catch {}
   }
 }

@@ -22,12 +22,24 @@ export class BarricataError extends Error {
   }
 }
 
-/** The message of anything that was thrown, with the messages of its causes, on one line. */
-export function messageOf(thrown: unknown): string {
+/** The message of anything that was thrown, with the messages of its causes (or of its several failed attempts), one after the other. */
+export function messageOf(thrown: unknown, depth = 0): string {
   if (!(thrown instanceof Error)) return String(thrown);
-  const cause = thrown.cause === undefined ? '' : `: ${messageOf(thrown.cause)}`;
-  const own = thrown.message || thrown.name;
-  return cause && own.includes(cause.slice(2)) ? own : own + cause;
+  const own = ownMessage(thrown, depth);
+  if (thrown.cause === undefined || depth >= DEEPEST_CAUSE) return own;
+  const cause = messageOf(thrown.cause, depth + 1);
+  return own.includes(cause) ? own : `${own}: ${cause}`;
+}
+
+/** Errors may cause each other in a circle. */
+const DEEPEST_CAUSE = 8;
+
+function ownMessage(error: Error, depth: number): string {
+  if (error.message !== '') return error.message;
+  if (error instanceof AggregateError && error.errors.length > 0 && depth < DEEPEST_CAUSE) {
+    return error.errors.map((one) => messageOf(one, depth + 1)).join(', ');
+  }
+  return error.name;
 }
 
 /** Makes a switch over a discriminated union exhaustive at compile time. */

@@ -1,4 +1,5 @@
 import { type Logger, pino } from 'pino';
+import { type Clock, systemClock } from './clock.js';
 
 export type Log = Logger;
 
@@ -29,12 +30,16 @@ export function readable(line: string): string {
  */
 export class RateLimitedLog {
   readonly #log: Log;
+  readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #seen = new Map<string, { until: number; held: number }>();
-  constructor(log: Log) {
+
+  constructor(log: Log, clock: Pick<Clock, 'monotonic'> = systemClock) {
     this.#log = log;
+    this.#clock = clock;
   }
+
   warn(key: string, fields: Record<string, unknown>, message: string): void {
-    const now = performance.now();
+    const now = this.#clock.monotonic();
     const known = this.#seen.get(key);
     if (known && now < known.until) {
       known.held += 1;

@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { BarricataError, messageOf, unreachable } from '../../../src/base/errors.js';
+import { Lifecycle, type Service } from '../../../src/base/lifecycle.js';
+
+function services(log: string[], broken: { start?: string; stop?: string } = {}): Service[] {
+  return ['a', 'b', 'c'].map((name) => ({
+    name,
+    start: async () => {
+      if (broken.start === name) throw new Error(`${name} does not start`);
+      log.push(`+${name}`);
+    },
+    stop: async () => {
+      log.push(`-${name}`);
+      if (broken.stop === name) throw new Error(`${name} does not stop`);
+    },
+  }));
+}
+
+describe('Lifecycle', () => {
+  it('starts in order and stops in reverse, once', async () => {
+    const log: string[] = [];
+    const lifecycle = new Lifecycle(() => {});
+    await lifecycle.start(services(log));
+    await lifecycle.stop();
+    await lifecycle.stop();
+    expect(log).toEqual(['+a', '+b', '+c', '-c', '-b', '-a']);
+  });
+
+  it('stops what was started when one fails to start, and throws that failure', async () => {
+    const log: string[] = [];
+    const lifecycle = new Lifecycle(() => {});
+    await expect(lifecycle.start(services(log, { start: 'c' }))).rejects.toThrow('c does not start');
+    expect(log).toEqual(['+a', '+b', '-b', '-a']);
+  });
+
+  it('reports a failure to stop and stops the others', async () => {
+    const log: string[] = [];
+    const reported: string[] = [];
+    const lifecycle = new Lifecycle((name, message) => reported.push(`${name}: ${message}`));
+    await lifecycle.start(services(log, { stop: 'b' }));
+    await lifecycle.stop();
+    expect(log.slice(3)).toEqual(['-c', '-b', '-a']);
+    expect(reported).toEqual(['b: b does not stop']);
+  });
+});
+
+describe('errors', () => {
+  class KernelError extends BarricataError {}
+
+  it('carry operation, kind, cause and the name of their class', () => {
+    const cause = new Error('ENOENT');
+    const error = new KernelError('ipset add', 'missing', 'the set is gone', cause);
+    expect(error).toMatchObject({ operation: 'ipset add', kind: 'missing', name: 'KernelError', cause });
+    expect(messageOf(error)).toBe('the set is gone: ENOENT');
+  });
+
+  it.each([
+    ['text', 'text'],
+    [undefined, 'undefined'],
+    [null, 'null'],
+    [new Error(''), 'Error'],
+    [new Error('a: b', { cause: new Error('b') }), 'a: b'],
+    [new Error('a', { cause: new Error('b', { cause: 'c' }) }), 'a: b: c'],
+  ])('are put on one line: %s', (thrown, text) => {
+    expect(messageOf(thrown)).toBe(text);
+  });
+
+  it('that are caused by themselves do not recurse for ever', () => {
+    const error = new Error('loop');
+    error.cause = error;
+    expect(messageOf(error)).toContain('loop');
+  });
+
+  it('of several failed attempts name them all', () => {
+    const thrown = new AggregateError([
+      new Error('connect ECONNREFUSED ::1:6379'),
+      new Error('connect ECONNREFUSED 127.0.0.1:6379'),
+    ]);
+    expect(messageOf(thrown)).toBe('connect ECONNREFUSED ::1:6379, connect ECONNREFUSED 127.0.0.1:6379');
+  });
+
+  it('say where a switch met the unexpected', () => {
+    expect(() => unreachable({ kind: 'x' } as never, 'decide')).toThrow('decide: unexpected {"kind":"x"}');
+  });
+});
