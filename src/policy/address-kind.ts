@@ -1,4 +1,4 @@
-import { type Address, type AddressWords, formatWords, parseWords } from '../net/address.js';
+import { type AddressWords, formatWords } from '../net/address.js';
 
 /**
  * What an address is by its own bits, as far as deciding needs it. `host` is an
@@ -15,11 +15,6 @@ export type AddressKind =
   | 'reserved'
   | 'teredo'
   | 'six_to_four';
-
-/** The words of a canonical address. */
-export function wordsOf(address: Address): AddressWords {
-  return parseWords(address) as AddressWords;
-}
 
 /** IANA special-purpose registries (RFC 6890), reduced to what makes a difference for a decision. */
 export function kindOf({ family, w0, w1, w2, w3 }: AddressWords): AddressKind {

@@ -1,8 +1,9 @@
-import { type Address, type AddressWords, parseAddress } from '../net/address.js';
+import { type Address, parseAddress } from '../net/address.js';
+import { hostPrefix, type Prefix } from '../net/prefix.js';
 import type { Endpoint, EveAlert } from '../suricata/eve-alert.js';
-import { embeddedIpv4, isSpecialKind, kindOf, wordsOf } from './address-kind.js';
+import { embeddedIpv4, isSpecialKind, kindOf } from './address-kind.js';
 import type { Role } from './ban.js';
-import { type DecisionContext, hostOf, type RuleFacts } from './context.js';
+import type { DecisionContext, RuleFacts } from './context.js';
 import { guessServer } from './server-ports.js';
 
 /** Why the address that was found must not be banned on this alert, whatever the policy says. */
@@ -50,8 +51,8 @@ export function attribute(alert: EveAlert, facts: Facts): Attribution {
   if (src === null || dest === null) {
     return unknown('no addresses', src?.address ?? null, 'no_addresses', 'the alert does not name both ends');
   }
-  const srcWords = wordsOf(src.address);
-  const destWords = wordsOf(dest.address);
+  const srcHost = hostPrefix(src.address);
+  const destHost = hostPrefix(dest.address);
   if (isIcmpError(alert)) {
     const detail = `ICMP type ${alert.icmpType} quotes somebody else's packet`;
     return unknown('not looked for', null, 'icmp_error', detail);
@@ -60,13 +61,13 @@ export function attribute(alert: EveAlert, facts: Facts): Attribution {
   if (forged !== null) return unknown('not looked for', null, 'forged_xff', forged);
   const found = findInitiator(alert, src, dest, facts.ruleFacts(alert.sid, alert.gid));
   if ('doubt' in found) {
-    const srcInside = isInside(srcWords, facts);
-    const destInside = isInside(destWords, facts);
-    if (srcInside && destInside && !isSpecialKind(kindOf(srcWords)) && !isSpecialKind(kindOf(destWords))) {
+    const srcInside = isInside(srcHost, facts);
+    const destInside = isInside(destHost, facts);
+    if (srcInside && destInside && !isSpecialKind(kindOf(srcHost)) && !isSpecialKind(kindOf(destHost))) {
       // Whoever opened it, both are ours; the sender of the packet stands for the one to look at.
       return judgeEnds(
         alert,
-        { initiator: src, responder: dest, fromWords: srcWords, toWords: destWords, resolvedBy: 'both ends inside' },
+        { initiator: src, responder: dest, fromHost: srcHost, toHost: destHost, resolvedBy: 'both ends inside' },
         facts,
       );
     }
@@ -74,20 +75,20 @@ export function attribute(alert: EveAlert, facts: Facts): Attribution {
     return unknown('nothing', outside, found.doubt.kind, found.doubt.detail);
   }
   const [initiator, responder] = found.opener === 'src' ? [src, dest] : [dest, src];
-  const [fromWords, toWords] = found.opener === 'src' ? [srcWords, destWords] : [destWords, srcWords];
-  return judgeEnds(alert, { initiator, responder, fromWords, toWords, resolvedBy: found.by }, facts);
+  const [fromHost, toHost] = found.opener === 'src' ? [srcHost, destHost] : [destHost, srcHost];
+  return judgeEnds(alert, { initiator, responder, fromHost, toHost, resolvedBy: found.by }, facts);
 }
 
 interface Ends {
   readonly initiator: Endpoint;
   readonly responder: Endpoint;
-  readonly fromWords: AddressWords;
-  readonly toWords: AddressWords;
+  readonly fromHost: Prefix;
+  readonly toHost: Prefix;
   readonly resolvedBy: string;
 }
 
 function judgeEnds(alert: EveAlert, ends: Ends, facts: Facts): Attribution {
-  const { initiator, responder, fromWords, toWords, resolvedBy } = ends;
+  const { initiator, responder, fromHost, toHost, resolvedBy } = ends;
   const result = (role: Role, candidate: Address | null, kind?: DoubtKind, detail = ''): Attribution => ({
     role,
     candidate,
@@ -98,20 +99,20 @@ function judgeEnds(alert: EveAlert, ends: Ends, facts: Facts): Attribution {
   });
   const from = initiator.address;
   const to = responder.address;
-  const fromKind = kindOf(fromWords);
+  const fromKind = kindOf(fromHost);
   if (isSpecialKind(fromKind)) {
     return result('unknown', from, 'special_source', `${from} is a ${spoken(fromKind)} address, never a remote host`);
   }
-  if (facts.trustedProxies.covering(hostOf(fromWords)) !== null) {
+  if (facts.trustedProxies.covering(fromHost) !== null) {
     return result('unknown', null, 'behind_proxy', proxyDetail(alert, from, facts));
   }
-  const fromInside = isInside(fromWords, facts);
-  const toKind = kindOf(toWords);
+  const fromInside = isInside(fromHost, facts);
+  const toKind = kindOf(toHost);
   if (toKind === 'multicast' || toKind === 'broadcast' || toKind === 'unspecified' || toKind === 'reserved') {
     const role = fromInside ? 'lateral' : 'inbound';
     return result(role, fromInside ? null : from, 'special_destination', `sent to the ${spoken(toKind)} address ${to}`);
   }
-  const toInside = isInside(toWords, facts);
+  const toInside = isInside(toHost, facts);
   if (fromInside) return toInside ? result('lateral', null) : result('outbound', to);
   if (!toInside) {
     const detail = `neither ${from} nor ${to} is in \`home\` or an address of this machine`;
@@ -120,7 +121,7 @@ function judgeEnds(alert: EveAlert, ends: Ends, facts: Facts): Attribution {
   if (alert.tunnelled || /tunnel|encapsulation/i.test(alert.packetSource ?? '')) {
     return result('inbound', from, 'tunnel', `${from} was seen inside a tunnel: it is not on our wire`);
   }
-  const embedded = embeddedIpv4(fromWords);
+  const embedded = embeddedIpv4(fromHost);
   if (embedded !== null) {
     return result('inbound', from, 'transition_address', `${from} is ${spoken(fromKind)} of ${embedded}`);
   }
@@ -178,9 +179,9 @@ function endOf(one: Endpoint, src: Endpoint, dest: Endpoint): 'src' | 'dest' | n
 }
 
 /** Home networks and this machine; loopback and link-local destinations are this machine or its own wire. */
-export function isInside(words: AddressWords, facts: Pick<DecisionContext, 'home' | 'isOwn'>): boolean {
-  if (facts.home.covering(hostOf(words)) !== null || facts.isOwn(words)) return true;
-  const kind = kindOf(words);
+export function isInside(host: Prefix, facts: Pick<DecisionContext, 'home' | 'isOwn'>): boolean {
+  if (facts.home.covering(host) !== null || facts.isOwn(host)) return true;
+  const kind = kindOf(host);
   return kind === 'loopback' || kind === 'link_local';
 }
 
@@ -219,7 +220,7 @@ function claimsOf(xff: string): Address[] {
 
 function proxyDetail(alert: EveAlert, proxy: Address, facts: Facts): string {
   const client = claimsOf(alert.xff ?? '').findLast(
-    (claim) => facts.trustedProxies.covering(hostOf(wordsOf(claim))) === null,
+    (claim) => facts.trustedProxies.covering(hostPrefix(claim)) === null,
   );
   const who = client === undefined ? 'an unknown client' : client;
   return `${proxy} is a trusted proxy and speaks for ${who}: at layer 3 only the proxy can be dropped`;

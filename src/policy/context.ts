@@ -1,7 +1,7 @@
 import type { EpochMs, Seconds } from '../base/clock.js';
 import type { Config, FilterConfig, PolicyAction, PolicyLine } from '../config/config.js';
 import type { AddressWords } from '../net/address.js';
-import { type Prefix, prefixOf, widthOf } from '../net/prefix.js';
+import type { Prefix } from '../net/prefix.js';
 import { PrefixSet } from '../net/prefix-set.js';
 import type { Refusal } from '../protection/admits.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
@@ -89,9 +89,4 @@ export function setOf(prefixes: readonly Prefix[]): PrefixSet<true> {
   for (const prefix of prefixes) set.set(prefix, true);
   sets.set(prefixes, set);
   return set;
-}
-
-/** The prefix of exactly these words. */
-export function hostOf(words: AddressWords): Prefix {
-  return prefixOf(words, widthOf(words.family));
 }

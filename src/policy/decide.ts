@@ -1,12 +1,12 @@
 import { formatDuration } from '../base/duration.js';
 import { unreachable } from '../base/errors.js';
 import type { PolicyAction, PolicyLine } from '../config/config.js';
+import { hostPrefix } from '../net/prefix.js';
 import { warning } from '../protection/admits.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
-import { wordsOf } from './address-kind.js';
 import { attribute } from './attribution.js';
 import type { Ban, Decision, Outcome, Step } from './ban.js';
-import { type DecisionContext, hostOf } from './context.js';
+import type { DecisionContext } from './context.js';
 import { engineEvent } from './engine-event.js';
 import { evidenceOf, isTcp } from './evidence.js';
 import { type Case, firstMatch, metadataVeto } from './match.js';
@@ -97,7 +97,7 @@ function act(
 function protection({ attribution }: Case, context: DecisionContext, steps: Step[]): Outcome | null {
   const { candidate } = attribution;
   if (candidate === null) return null;
-  const prefix = hostOf(wordsOf(candidate));
+  const prefix = hostPrefix(candidate);
   const refusal = context.refuse(prefix);
   const detail = refusal?.detail ?? warning(prefix) ?? `nothing protects ${candidate}`;
   steps.push(step('protection', refusal?.cause ?? 'none', detail));
@@ -124,7 +124,7 @@ function ban(
   if (veto !== null) return note('rule metadata', veto);
   if (evidence.sourceIsChance) return note('evidence', evidence.detail);
   const proven = evidence.proof !== null;
-  const prefix = hostOf(wordsOf(candidate));
+  const prefix = hostPrefix(candidate);
   let duration = action.duration;
   if (!proven) {
     if (!isTcp(alert.proto) && line?.when.sid === undefined) {

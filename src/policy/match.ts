@@ -1,10 +1,9 @@
 import type { PolicyConditions, PolicyLine, Side } from '../config/config.js';
 import type { Address } from '../net/address.js';
-import { contains } from '../net/prefix.js';
+import { contains, hostPrefix } from '../net/prefix.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
-import { wordsOf } from './address-kind.js';
 import { type Attribution, isInside } from './attribution.js';
-import { type DecisionContext, hostOf } from './context.js';
+import type { DecisionContext } from './context.js';
 import type { Evidence } from './evidence.js';
 
 /** One alert with what was found out about it: what policy lines are asked about. */
@@ -69,10 +68,9 @@ function protoName(name: string): string {
 
 function onSide(side: Side, address: Address | undefined, facts: Facts): boolean {
   if (address === undefined) return false;
-  const words = wordsOf(address);
-  if (side === 'home') return isInside(words, facts);
-  if (side === 'outside') return !isInside(words, facts);
-  const host = hostOf(words);
+  const host = hostPrefix(address);
+  if (side === 'home') return isInside(host, facts);
+  if (side === 'outside') return !isInside(host, facts);
   return side.networks.some((network) => contains(network, host));
 }
 

@@ -1,8 +1,8 @@
 /** What the tests of deciding share: a stand-in for the protections, the first policy, and a context made of both. */
 import type { PolicyLine } from '../../../src/config/config.js';
 import { type Address, type AddressWords, parseAddress } from '../../../src/net/address.js';
-import { hostPrefix, overlaps, type Prefix, prefix } from '../../../src/net/prefix.js';
-import { type DecisionContext, hostOf, type RuleFacts, setOf } from '../../../src/policy/context.js';
+import { hostPrefix, overlaps, type Prefix, prefix, prefixOf, widthOf } from '../../../src/net/prefix.js';
+import { type DecisionContext, type RuleFacts, setOf } from '../../../src/policy/context.js';
 import type { Refusal, RefusalCause } from '../../../src/protection/admits.js';
 import type { EveAlert } from '../../../src/suricata/eve-alert.js';
 
@@ -101,7 +101,7 @@ export function contextFor(setting: Setting): DecisionContext {
     trustedProxies: setOf((setting.trustedProxies ?? []).map(prefix)),
     host: 'edge-1',
     sensor: null,
-    isOwn: (words: AddressWords) => own.covering(hostOf(words)) !== null,
+    isOwn: (words: AddressWords) => own.covering(prefixOf(words, widthOf(words.family))) !== null,
     refuse: refuseBy(lists),
     isInfrastructure: (candidate) => infrastructure.some((network) => overlaps(network, candidate)),
     ruleFacts: (sid) => {
