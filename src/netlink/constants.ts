@@ -14,19 +14,15 @@ export const NETLINK_NETFILTER = 12;
 export const MSG_DONTWAIT = 0x40;
 /** recvmmsg: wait for the first datagram only, then take what is there. */
 export const MSG_WAITFORONE = 0x10000;
-export const MSG_TRUNC = 0x20;
 
 export const SOL_SOCKET = 1;
-export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_RCVTIMEO = 20;
-export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SOL_NETLINK = 270;
 export const NETLINK_NO_ENOBUFS = 5;
 
 export const NLM_F_REQUEST = 0x01;
-export const NLM_F_MULTI = 0x02;
 export const NLM_F_ACK = 0x04;
 /** On a request that gets: NLM_F_ROOT | NLM_F_MATCH. */
 export const NLM_F_DUMP = 0x300;

@@ -1,10 +1,10 @@
 /**
- * Messages of the ipset subsystem, encoded and decoded without a socket.
+ * Messages to the ipset subsystem, encoded without a socket; `ipset-decode` reads the answers.
  * Source: linux/netfilter/ipset/ip_set.h (protocol 7), net/netfilter/ipset.
  * Numbers inside attributes are big-endian and say so by NLA_F_NET_BYTEORDER,
  * except a line number, which the kernel copies back as it came.
  */
-import { type AddressWords, type Family, formatWords } from '../net/address.js';
+import type { Family } from '../net/address.js';
 import { type Prefix, widthOf } from '../net/prefix.js';
 import {
   AF_INET,
@@ -18,7 +18,7 @@ import {
   NLM_F_EXCL,
   NLM_F_REQUEST,
 } from './constants.js';
-import { ATTRIBUTES_AT, type AttributeReader, HEADER_LENGTH, type MessageWriter } from './message.js';
+import { MessageWriter } from './message.js';
 
 const PROTOCOL = 7;
 /** IPSET_MAXNAMELEN without its NUL. */
@@ -40,7 +40,7 @@ export const Command = {
 } as const;
 
 /** Attributes of a command. */
-const Attribute = {
+export const Attribute = {
   protocol: 1,
   setName: 2,
   typeName: 3,
@@ -55,7 +55,7 @@ const Attribute = {
 } as const;
 
 /** Attributes inside IPSET_ATTR_DATA: of an element, and of the making of a set. */
-const Data = {
+export const Data = {
   ip: 1,
   cidr: 3,
   timeout: 6,
@@ -69,12 +69,12 @@ const Data = {
   packets: 25,
 } as const;
 
-const IP_V4 = 1;
-const IP_V6 = 2;
+export const IP_V4 = 1;
+export const IP_V6 = 2;
 const FLAG_LIST_NAMES = 2;
 const FLAG_LIST_HEADER = 4;
 /** IPSET_FLAG_WITH_COUNTERS, among the flags of DATA. */
-const FLAG_WITH_COUNTERS = 8;
+export const FLAG_WITH_COUNTERS = 8;
 
 const NUMBER = NLA_F_NET_BYTEORDER;
 const addressFamily = (family: Family) => (family === 4 ? AF_INET : AF_INET6);
@@ -103,33 +103,6 @@ export interface CreateOptions {
   /** Default timeout of elements added without one, by rules for instance; 0 = permanent. */
   readonly timeout: number;
   readonly revision: number;
-}
-
-/** What the kernel says about a set, elements left out. */
-export interface SetHeader {
-  readonly name: string;
-  readonly type: string;
-  readonly family: Family;
-  readonly revision: number;
-  /** Default timeout in seconds; `null` when the set was made without timeouts. */
-  readonly timeout: number | null;
-  readonly counters: boolean;
-  readonly maxelem: number;
-  readonly hashsize: number;
-  /** Elements that have not timed out. */
-  readonly elements: number;
-  /** Rules that use the set. */
-  readonly references: number;
-}
-
-/** An element as a dump gives it. */
-export interface ListedElement {
-  /** Canonical text of the prefix. */
-  readonly text: string;
-  /** Seconds left; 0 = permanent. */
-  readonly timeout: number;
-  readonly packets: number;
-  readonly bytes: number;
 }
 
 /** Says what is wrong with an element, or `null`. The kernel takes no /0 in a hash:net. */
@@ -201,18 +174,65 @@ export function encodeElements(
   const adt = out.open(Attribute.adt | NLA_F_NESTED);
   for (let at = from; at < to; at++) {
     const { prefix, timeout, fresh } = elements[at] as SetElement;
-    const data = out.open(Attribute.data | NLA_F_NESTED);
-    encodeAddress(out, prefix);
-    if (command === 'add') out.be32(Data.timeout | NUMBER, timeout);
-    if (fresh === true) {
-      out.be64(Data.bytes | NUMBER, 0);
-      out.be64(Data.packets | NUMBER, 0);
+    const form = formOf(family, prefix.length !== widthOf(family), command === 'add', fresh === true);
+    const start = out.append(form.bytes);
+    out.putBe32(start + ADDRESS_AT, prefix.w0);
+    if (family === 6) {
+      out.putBe32(start + ADDRESS_AT + 4, prefix.w1);
+      out.putBe32(start + ADDRESS_AT + 8, prefix.w2);
+      out.putBe32(start + ADDRESS_AT + 12, prefix.w3);
     }
-    out.u32(Data.line, at - from + 1);
-    out.close(data);
+    if (form.lengthAt > 0) out.put8(start + form.lengthAt, prefix.length);
+    if (form.timeoutAt > 0) out.putBe32(start + form.timeoutAt, timeout);
+    out.put32(start + form.lineAt, at - from + 1);
   }
   out.close(adt);
   return out.finish();
+}
+
+/** The bytes of an element with zeros for its values, and the offsets of those; 0 for what it does not have. */
+interface ElementForm {
+  readonly bytes: Uint8Array;
+  readonly lengthAt: number;
+  readonly timeoutAt: number;
+  readonly lineAt: number;
+}
+
+/** Offset of the address: after the headers of DATA, of IP and of the address attribute. */
+const ADDRESS_AT = 12;
+const forms: (ElementForm | undefined)[] = [];
+
+/** There are sixteen kinds of element; each is encoded once, and copied and filled in ever after. */
+function formOf(family: Family, hasLength: boolean, hasTimeout: boolean, fresh: boolean): ElementForm {
+  const key = (family === 6 ? 8 : 0) | (hasLength ? 4 : 0) | (hasTimeout ? 2 : 0) | (fresh ? 1 : 0);
+  const known = forms[key];
+  if (known !== undefined) return known;
+  const form = encodeForm(new MessageWriter(new Uint8Array(128)), family, hasLength, hasTimeout, fresh);
+  forms[key] = form;
+  return form;
+}
+
+function encodeForm(
+  out: MessageWriter,
+  family: Family,
+  hasLength: boolean,
+  hasTimeout: boolean,
+  fresh: boolean,
+): ElementForm {
+  const data = out.open(Attribute.data | NLA_F_NESTED);
+  encodeAddress(out, family, 0, 0, 0, 0);
+  // The payload of an attribute of 4 bytes or fewer is the last four bytes written.
+  if (hasLength) out.u8(Data.cidr, 0);
+  const lengthAt = hasLength ? out.length - 4 : 0;
+  if (hasTimeout) out.be32(Data.timeout | NUMBER, 0);
+  const timeoutAt = hasTimeout ? out.length - 4 : 0;
+  if (fresh) {
+    out.be64(Data.bytes | NUMBER, 0);
+    out.be64(Data.packets | NUMBER, 0);
+  }
+  out.u32(Data.line, 0);
+  out.close(data);
+  return { bytes: out.buffer.slice(0, out.length), lengthAt, timeoutAt, lineAt: out.length - 4 };
 }
 
 /** Encodes the question whether an element exists. For a host the kernel also says yes when a listed network holds it. */
@@ -220,16 +240,16 @@ export function encodeTest(out: MessageWriter, sequence: number, name: string, p
   begin(out, Command.test, NLM_F_ACK, sequence, addressFamily(prefix.family));
   out.text(Attribute.setName, name);
   const data = out.open(Attribute.data | NLA_F_NESTED);
-  encodeAddress(out, prefix);
+  encodeAddress(out, prefix.family, prefix.w0, prefix.w1, prefix.w2, prefix.w3);
+  if (prefix.length !== widthOf(prefix.family)) out.u8(Data.cidr, prefix.length);
   out.close(data);
   return out.finish();
 }
 
-function encodeAddress(out: MessageWriter, prefix: Prefix): void {
+function encodeAddress(out: MessageWriter, family: Family, w0: number, w1: number, w2: number, w3: number): void {
   const ip = out.open(Data.ip | NLA_F_NESTED);
-  out.words((prefix.family === 4 ? IP_V4 : IP_V6) | NUMBER, prefix.family, prefix.w0, prefix.w1, prefix.w2, prefix.w3);
+  out.words((family === 4 ? IP_V4 : IP_V6) | NUMBER, family, w0, w1, w2, w3);
   out.close(ip);
-  if (prefix.length !== widthOf(prefix.family)) out.u8(Data.cidr, prefix.length);
 }
 
 /** Encodes a dump: of one set with its elements, of its header alone, or (no name) of the names of all sets. */
@@ -253,115 +273,4 @@ export function encodeType(out: MessageWriter, sequence: number, typeName: strin
   out.text(Attribute.typeName, typeName);
   out.u8(Attribute.family, addressFamily(family));
   return out.finish();
-}
-
-/** The highest revision in the answer to `encodeType`; -1 when there is none. */
-export function decodeRevision(attributes: AttributeReader, start: number, end: number): number {
-  attributes.over(start + 4, end);
-  while (attributes.next()) if (attributes.type === Attribute.revision) return attributes.u8();
-  return -1;
-}
-
-/** The name of the set that a listing message is about. */
-export function decodeName(attributes: AttributeReader, start: number, end: number): string {
-  attributes.over(start + 4, end);
-  while (attributes.next()) if (attributes.type === Attribute.setName) return attributes.text();
-  return '';
-}
-
-/** The header in a listing message. */
-export function decodeHeader(attributes: AttributeReader, start: number, end: number): SetHeader {
-  const header = {
-    name: '',
-    type: '',
-    family: 4 as Family,
-    revision: 0,
-    timeout: null as number | null,
-    counters: false,
-    maxelem: 0,
-    hashsize: 0,
-    elements: 0,
-    references: 0,
-  };
-  attributes.over(start + 4, end);
-  let data: readonly [number, number] | null = null;
-  while (attributes.next()) {
-    if (attributes.type === Attribute.setName) header.name = attributes.text();
-    else if (attributes.type === Attribute.typeName) header.type = attributes.text();
-    else if (attributes.type === Attribute.revision) header.revision = attributes.u8();
-    else if (attributes.type === Attribute.family) header.family = attributes.u8() === AF_INET6 ? 6 : 4;
-    else if (attributes.type === Attribute.data) data = [attributes.start, attributes.end];
-  }
-  if (data === null) return header;
-  attributes.over(data[0], data[1]);
-  while (attributes.next()) {
-    if (attributes.type === Data.timeout) header.timeout = attributes.be32();
-    else if (attributes.type === Data.flags) header.counters = (attributes.be32() & FLAG_WITH_COUNTERS) !== 0;
-    else if (attributes.type === Data.maxelem) header.maxelem = attributes.be32();
-    else if (attributes.type === Data.hashsize) header.hashsize = attributes.be32();
-    else if (attributes.type === Data.elements) header.elements = attributes.be32();
-    else if (attributes.type === Data.references) header.references = attributes.be32();
-  }
-  return header;
-}
-
-/** Appends the elements in a listing message to `into`; the readers stand on the same bytes. */
-export function decodeElements(
-  readers: readonly [AttributeReader, AttributeReader, AttributeReader, AttributeReader],
-  start: number,
-  end: number,
-  into: ListedElement[],
-): void {
-  const [message, adt, data, ip] = readers;
-  message.over(start + 4, end);
-  while (message.next()) {
-    if (message.type !== Attribute.adt) continue;
-    adt.over(message.start, message.end);
-    while (adt.next()) if (adt.type === Attribute.data) into.push(decodeElement(data.over(adt.start, adt.end), ip));
-  }
-}
-
-function decodeElement(data: AttributeReader, ip: AttributeReader): ListedElement {
-  let words: AddressWords = { family: 4, w0: 0, w1: 0, w2: 0, w3: 0 };
-  let length = -1;
-  let timeout = 0;
-  let packets = 0;
-  let bytes = 0;
-  while (data.next()) {
-    switch (data.type) {
-      case Data.ip:
-        ip.over(data.start, data.end);
-        while (ip.next()) {
-          if (ip.type === IP_V4) words = { family: 4, w0: ip.word(0), w1: 0, w2: 0, w3: 0 };
-          else if (ip.type === IP_V6) {
-            words = { family: 6, w0: ip.word(0), w1: ip.word(1), w2: ip.word(2), w3: ip.word(3) };
-          }
-        }
-        break;
-      case Data.cidr:
-        length = data.u8();
-        break;
-      case Data.timeout:
-        timeout = data.be32();
-        break;
-      case Data.packets:
-        packets = data.be64();
-        break;
-      case Data.bytes:
-        bytes = data.be64();
-        break;
-    }
-  }
-  const address = formatWords(words);
-  const whole = length < 0 || length === widthOf(words.family);
-  return { text: whole ? address : `${address}/${length}`, timeout, packets, bytes };
-}
-
-/** The line of the element that an NLMSG_ERROR at `start` is about; 0 when it is about the whole message. */
-export function decodeFailedLine(attributes: AttributeReader, start: number, end: number): number {
-  // The error code, then the request as it was sent, its line number replaced by that of the element.
-  attributes.over(start + 4 + ATTRIBUTES_AT, end);
-  if (end - start < 4 + HEADER_LENGTH) return 0;
-  while (attributes.next()) if (attributes.type === Attribute.line) return attributes.u32();
-  return 0;
 }

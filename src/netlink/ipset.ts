@@ -3,12 +3,16 @@ import type { Prefix } from '../net/prefix.js';
 import { EBUSY, EEXIST, EINVAL, ENOENT, NLMSG_DONE, NLMSG_ERROR } from './constants.js';
 import { NetlinkError, type NetlinkErrorKind } from './errors.js';
 import {
-  type CreateOptions,
   decodeElements,
   decodeFailedLine,
   decodeHeader,
   decodeName,
   decodeRevision,
+  type ListedElement,
+  type SetHeader,
+} from './ipset-decode.js';
+import {
+  type CreateOptions,
   elementProblem,
   encodeCreate,
   encodeElements,
@@ -16,15 +20,14 @@ import {
   encodeSetCommand,
   encodeTest,
   encodeType,
-  type ListedElement,
   LONGEST_NAME,
   type SetElement,
-  type SetHeader,
 } from './ipset-message.js';
 import { AttributeReader, MessageWriter } from './message.js';
 import { kindOfErrno, NetlinkSocket } from './socket.js';
 
-export type { ListedElement, SetElement, SetHeader } from './ipset-message.js';
+export type { ListedElement, SetHeader } from './ipset-decode.js';
+export type { SetElement } from './ipset-message.js';
 export { LONGEST_TIMEOUT } from './ipset-message.js';
 
 /** Elements in one message: 26 KB for IPv6, and more gain nothing (docs/adr/0001-netlink-through-koffi.md). */

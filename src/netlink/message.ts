@@ -129,6 +129,26 @@ export class MessageWriter {
     view.setInt32(at + 12, w3);
   }
 
+  /** Appends attributes that were encoded before and returns where they begin, for the `put` methods. */
+  append(attributes: Uint8Array): number {
+    const at = this.#end;
+    this.buffer.set(attributes, at);
+    this.#end = at + attributes.length;
+    return at;
+  }
+
+  put8(at: number, value: number): void {
+    this.#view.setUint8(at, value);
+  }
+
+  putBe32(at: number, value: number): void {
+    this.#view.setInt32(at, value, false);
+  }
+
+  put32(at: number, value: number): void {
+    this.#view.setUint32(at, value, LITTLE_ENDIAN);
+  }
+
   /** Starts a nest and returns its mark for `close`; the caller adds NLA_F_NESTED to `type` where wanted. */
   open(type: number): number {
     return this.#attribute(type, 0) - ATTRIBUTE_HEADER;

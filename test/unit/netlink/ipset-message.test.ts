@@ -4,13 +4,15 @@ import {
   decodeElements,
   decodeFailedLine,
   decodeHeader,
+  type ListedElement,
+} from '../../../src/netlink/ipset-decode.js';
+import {
   elementProblem,
   encodeCreate,
   encodeElements,
   encodeList,
   encodeSetCommand,
   encodeTest,
-  type ListedElement,
 } from '../../../src/netlink/ipset-message.js';
 import { AttributeReader, LITTLE_ENDIAN, MessageWriter } from '../../../src/netlink/message.js';
 
