@@ -74,7 +74,8 @@ for (const [variant, present] of variants)
       await backend.destroy();
     });
 
-    const pings = (host: Host, to: string) => host.succeeds('ping', '-c1', '-W1', to);
+    /** Whether one echo request is answered within half a second. */
+    const pings = (host: Host, to: string) => host.succeeds('ping', '-c1', '-W0.5', to);
     /** Whether the handshake of a TCP connection from another host succeeds. */
     const connects = (host: Host, to: string) =>
       host.succeeds(
@@ -194,7 +195,7 @@ for (const [variant, present] of variants)
       const address = '203.0.113.67';
       const silent = () => {
         try {
-          run('ping', '-c1', '-W1', address);
+          run('ping', '-c1', '-W0.5', address);
           return false;
         } catch {
           return true;
