@@ -19,16 +19,3 @@ export async function writeHeartbeat(
   const args = Object.entries({ ...fields, machine }).flat();
   return (await connection.script('heartbeat-1', [keys.heartbeat()], [machine, LIFETIME, ...args])) === 1;
 }
-
-/** The heartbeat of a host; `null` when there was none within 30 s. @throws BlocklistError */
-export async function readHeartbeat(
-  connection: RedisConnection,
-  keys: Keys,
-  host: string,
-): Promise<Record<string, string> | null> {
-  const flat = (await connection.call('HGETALL', keys.heartbeat(host))) as string[];
-  if (flat.length === 0) return null;
-  const fields: Record<string, string> = {};
-  for (let i = 0; i < flat.length; i += 2) fields[flat[i] as string] = flat[i + 1] as string;
-  return fields;
-}

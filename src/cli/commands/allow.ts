@@ -6,7 +6,7 @@ import { durationArgument, endOf, prefixArgument, textArgument } from '../addres
 import { type OpenBlocklist, withBlocklist } from '../blocklist.js';
 import { configOf } from '../context.js';
 import type { GlobalOptions } from '../options.js';
-import { CommandExit, EXIT, outputForm, printRows, tell, utc } from '../output.js';
+import { CommandExit, EXIT, outputForm, print, printRows, utc } from '../output.js';
 
 interface Options extends GlobalOptions {
   readonly for?: string;
@@ -34,7 +34,7 @@ async function allow(address: string | undefined, options: Options, { acts, acto
   const until = endOf(seconds);
   const ends = until === FOREVER ? 'for good' : `until ${utc(until)} (${formatDuration(seconds)})`;
   if (options.dryRun) {
-    tell(`would allow ${prefix.text} ${ends}`);
+    print(`would allow ${prefix.text} ${ends}`);
     return EXIT.done;
   }
   const result = await acts
@@ -44,12 +44,12 @@ async function allow(address: string | undefined, options: Options, { acts, acto
       throw error;
     });
   if (!options.quiet) {
-    tell(
+    print(
       result.outcome === 'unchanged'
         ? `${prefix.text} is allowed for longer already`
         : `allowed ${prefix.text} ${ends}; it beats every ban`,
     );
-    tell(`undo: barricata allow remove ${prefix.text}`);
+    print(`undo: barricata allow remove ${prefix.text}`);
   }
   return result.outcome === 'unchanged' ? EXIT.no : EXIT.done;
 }
@@ -59,7 +59,7 @@ async function remove(address: string | undefined, options: Options, { acts, act
   if (options.dryRun) return EXIT.done;
   const removed = await acts.allowRemove(prefix.text, options.reason ?? 'removed by hand', actor);
   if (!options.quiet)
-    tell(removed.length > 0 ? `${prefix.text} is allowed no longer` : `${prefix.text} was not allowed`);
+    print(removed.length > 0 ? `${prefix.text} is allowed no longer` : `${prefix.text} was not allowed`);
   return removed.length > 0 ? EXIT.done : EXIT.no;
 }
 

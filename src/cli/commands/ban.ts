@@ -7,7 +7,7 @@ import { withBlocklist } from '../blocklist.js';
 import { configOf, controlSocket } from '../context.js';
 import { waitForKernel } from '../kernel-check.js';
 import type { GlobalOptions } from '../options.js';
-import { CommandExit, EXIT, tell, utc } from '../output.js';
+import { CommandExit, EXIT, print, tell, utc } from '../output.js';
 
 interface Options extends GlobalOptions {
   readonly for?: string;
@@ -21,7 +21,7 @@ interface Options extends GlobalOptions {
 /** Bans by hand, for the whole fleet; or writes the keys of a held loss back. */
 export async function run([address]: readonly string[], options: Options): Promise<number> {
   const config = await configOf(options);
-  const say = options.quiet ? () => {} : tell;
+  const say = options.quiet ? () => {} : print;
   if (options.held) {
     const { written } = (await controlRequest(
       controlSocket(config),

@@ -4,7 +4,7 @@ import { durationArgument, endOf, prefixArgument } from '../address.js';
 import { withBlocklist } from '../blocklist.js';
 import { configOf } from '../context.js';
 import type { GlobalOptions } from '../options.js';
-import { EXIT, tell, utc } from '../output.js';
+import { EXIT, print, utc } from '../output.js';
 
 /** Makes a ban last longer; never shorter. */
 export async function run(
@@ -14,7 +14,7 @@ export async function run(
   const config = await configOf(options);
   const prefix = prefixArgument(address);
   const until = endOf(durationArgument('--to', options.to));
-  const say = options.quiet ? () => {} : tell;
+  const say = options.quiet ? () => {} : print;
   const ends = until === FOREVER ? 'for good' : `until ${utc(until)}`;
   return withBlocklist(config, options, async ({ acts, actor }) => {
     if (options.dryRun) {

@@ -45,7 +45,7 @@ export async function run(
       after: before && before.mode !== 'pause' ? before.mode : null,
     };
     if (options.dryRun) {
-      tell(`would set mode ${mode}`);
+      print(`would set mode ${mode}`);
       return EXIT.done;
     }
     await acts.setMode(setting, reason, actor, options.host);
@@ -53,8 +53,8 @@ export async function run(
     const effective = mine ? await isEffective(config, mode) : true;
     if (!options.quiet) {
       const where = options.host ? `on ${options.host}` : 'for the fleet';
-      tell(`mode ${mode}${until === FOREVER ? '' : ` until ${utc(until)}`} ${where}`);
-      tell(
+      print(`mode ${mode}${until === FOREVER ? '' : ` until ${utc(until)}`} ${where}`);
+      print(
         `undo: barricata mode ${before?.mode === 'pause' ? 'enforce' : (before?.mode ?? config.mode)}${options.host ? ` --host ${options.host}` : ''} --reason "..."`,
       );
     }

@@ -4,7 +4,7 @@ import { withBlocklist } from '../blocklist.js';
 import { configOf, controlSocket } from '../context.js';
 import { waitForKernel } from '../kernel-check.js';
 import type { GlobalOptions } from '../options.js';
-import { EXIT, tell } from '../output.js';
+import { EXIT, print, tell } from '../output.js';
 
 interface Options extends GlobalOptions {
   readonly reason?: string;
@@ -16,7 +16,7 @@ interface Options extends GlobalOptions {
 /** Lifts every ban of exactly this prefix, on every host, and pardons it; or accepts a held loss. */
 export async function run([address]: readonly string[], options: Options): Promise<number> {
   const config = await configOf(options);
-  const say = options.quiet ? () => {} : tell;
+  const say = options.quiet ? () => {} : print;
   const reason = options.reason ?? 'lifted by hand';
   if (options.held) {
     return withBlocklist(config, options, async ({ acts, actor }) => {
