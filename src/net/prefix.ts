@@ -55,11 +55,15 @@ export function parsePrefix(text: string): Prefix | PrefixProblem {
   const slash = text.indexOf('/');
   const words = parseWords(slash < 0 ? text : text.slice(0, slash));
   if (words === null) return { problem: 'not_an_address', detail: 'not an IPv4 or IPv6 address or network' };
-  const plain = unmapped(words);
-  const width = widthOf(plain.family);
-  if (slash < 0) return { ...plain, length: width, text: formatWords(plain) };
-  const digits = text.slice(slash + 1);
+  const digits = slash < 0 ? null : text.slice(slash + 1);
+  if (digits === null) {
+    const host = unmapped(words);
+    return { ...host, length: widthOf(host.family), text: formatWords(host) };
+  }
   const written = /^\d{1,3}$/.test(digits) ? Number(digits) : -1;
+  // A network that is wider than all mapped addresses is one of IPv6.
+  const plain = written >= 0 && written < 96 ? words : unmapped(words);
+  const width = widthOf(plain.family);
   const length = plain === words ? written : written - 96;
   if (length < 0 || length > width) {
     return { problem: 'bad_length', detail: `"/${digits}" is not a prefix length of IPv${words.family}` };
