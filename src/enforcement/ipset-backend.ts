@@ -184,8 +184,8 @@ export class IpsetBackend implements SetBackend {
   }
 
   async #ensure(client: IpsetClient, plan: SetPlan): Promise<void> {
-    const { name, family, maxelem, counters } = plan;
-    const options = { family, maxelem, counters, timeout: 0 };
+    const { name, family, maxelem, counters, hashsize } = plan;
+    const options = { family, maxelem, counters, hashsize, timeout: 0 };
     const twin = twinOf(name);
     client.destroy(twin);
     const header = client.header(name);

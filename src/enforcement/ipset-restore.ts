@@ -192,10 +192,10 @@ export class IpsetRestoreBackend implements SetBackend {
   }
 
   async #ensure(plan: SetPlan): Promise<void> {
-    const { name, family, maxelem, counters } = plan;
+    const { name, family, maxelem, counters, hashsize } = plan;
     const twin = twinOf(name);
     const create = (as: string) =>
-      `create ${as} hash:net family ${family === 4 ? 'inet' : 'inet6'} maxelem ${maxelem} timeout 0${counters ? ' counters' : ''}\n`;
+      `create ${as} hash:net family ${family === 4 ? 'inet' : 'inet6'} hashsize ${hashsize} maxelem ${maxelem} timeout 0${counters ? ' counters' : ''}\n`;
     if ((await this.#header(twin)) !== null) await this.#ipset(['destroy', twin]);
     const header = await this.#header(name);
     if (header === null) {
@@ -294,7 +294,7 @@ export function* parseSaved(text: string, family: Family): Generator<KernelEleme
 }
 
 const PHRASES: readonly (readonly [EnforcementErrorKind, RegExp])[] = [
-  ['missing', /set with the given name does not exist|does not exist\b/],
+  ['missing', /set with the given name does not exist|set was created without/],
   ['full', /is full/],
   ['not_permitted', /not permitted|permission denied/i],
   ['unsupported', /Cannot open session to kernel|kernel does not support|module|revision/i],

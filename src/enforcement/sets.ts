@@ -31,6 +31,11 @@ export interface SetPlan {
   readonly name: string;
   readonly family: Family;
   readonly maxelem: number;
+  /**
+   * Buckets at the start. The kernel doubles them as the set grows, and whoever
+   * adds the element that makes it do so waits, tens of milliseconds each time.
+   */
+  readonly hashsize: number;
   readonly counters: boolean;
   /** `null` for a helper set. */
   readonly list: ListName | null;
@@ -39,12 +44,17 @@ export interface SetPlan {
 /** Every set that `open` makes. All are hash:net with per-element timeouts and no default timeout. */
 export function setPlans(maxelem: number): SetPlan[] {
   const lists = LISTS.flatMap((list) =>
-    FAMILIES.map((family) => ({ name: setName(list, family), family, maxelem, counters: true, list })),
+    FAMILIES.map((family) => {
+      // 64 Ki buckets are half a megabyte and enough for some 200,000 bans.
+      const hashsize = list === 'ban' ? Math.min(65_536, maxelem) : 1024;
+      return { name: setName(list, family), family, maxelem, hashsize, counters: true, list };
+    }),
   );
   const alive = FAMILIES.map((family) => ({
     name: ALIVE_SETS[family],
     family,
     maxelem: 16,
+    hashsize: 64,
     counters: false,
     list: null,
   }));

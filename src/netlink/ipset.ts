@@ -47,6 +47,7 @@ const IPSET_ERR_EXIST = 4103;
 const IPSET_ERR_INVALID_CIDR = 4104;
 const IPSET_ERR_TIMEOUT = 4107;
 const IPSET_ERR_REFERENCED = 4108;
+const IPSET_ERR_COUNTER = 4111;
 const IPSET_ERR_HASH_FULL = 4352;
 
 const MEANING: Readonly<Record<number, readonly [NetlinkErrorKind, string]>> = {
@@ -58,7 +59,9 @@ const MEANING: Readonly<Record<number, readonly [NetlinkErrorKind, string]>> = {
   [IPSET_ERR_EXIST_SETNAME2]: ['missing', 'the second set does not exist'],
   [IPSET_ERR_TYPE_MISMATCH]: ['refused', 'the sets are of different type or family'],
   [IPSET_ERR_INVALID_CIDR]: ['refused', 'the kernel refuses this prefix length'],
-  [IPSET_ERR_TIMEOUT]: ['refused', 'the set was made without timeouts'],
+  // Not the set that was made: for its users it is gone, and they make it anew.
+  [IPSET_ERR_TIMEOUT]: ['missing', 'the set was replaced by one without timeouts'],
+  [IPSET_ERR_COUNTER]: ['missing', 'the set was replaced by one without counters'],
   [IPSET_ERR_REFERENCED]: ['refused', 'the set is in use by a rule'],
   [IPSET_ERR_HASH_FULL]: ['full', 'the set is full'],
 };
@@ -275,7 +278,9 @@ export class IpsetClient {
       const line = decodeFailedLine(this.#attributes, reader.start, reader.end);
       const failed = line > 0 ? elements[from + line - 1] : undefined;
       if (failed === undefined || from + line > to) throw ipsetError(command, name, errno);
-      failures.push({ prefix: failed.prefix, error: ipsetError(command, failed.prefix.text, errno) });
+      const error = ipsetError(command, failed.prefix.text, errno);
+      if (error.kind === 'missing') throw ipsetError(command, name, errno);
+      failures.push({ prefix: failed.prefix, error });
       from += line;
       size = 1;
     }

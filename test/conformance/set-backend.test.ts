@@ -411,6 +411,15 @@ for (const [name, present, makeRig] of rigs)
       }
     });
 
+    onKernel('takes a set that somebody made anew without counters for a missing one, and mends it', async () => {
+      run('ipset', 'destroy', 'barricata4');
+      run('ipset', 'create', 'barricata4', 'hash:net', 'timeout', '0');
+      const bans = [want('203.0.113.1'), want('203.0.113.2')].map((element) => ({ ...element, fresh: true }));
+      await expect(add(...bans)).rejects.toMatchObject({ kind: 'missing' });
+      await backend.open();
+      expect(await add(...bans)).toMatchObject({ added: 2, failed: [] });
+    });
+
     onKernel('destroys its own sets and no other', async () => {
       run('ipset', 'create', 'neighbour', 'hash:ip');
       run('ipset', 'create', 'barricata-someone', 'hash:ip');
