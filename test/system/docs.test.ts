@@ -1,0 +1,69 @@
+/** Every command that README and docs show is run, as shown, against a running Barricata. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Barricata, command } from '../support/daemon.js';
+import { hasFeatures } from '../support/feature.js';
+import { enterPrivateNetns } from '../support/netns.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Lines of the fenced `sh` blocks of a document, comments taken off. */
+function shellLines(file: string): string[] {
+  const text = readFileSync(`${root}${file}`, 'utf8');
+  return [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].flatMap(([, block]) =>
+    (block as string)
+      .split('\n')
+      .map((line) => line.replace(/\s+#.*$/, '').trim())
+      .filter(Boolean),
+  );
+}
+
+/** Words of a line as a shell reads them; the documents use no expansion. */
+function words(line: string): string[] {
+  return [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map((m) => m[1] ?? m[2] ?? (m[3] as string));
+}
+
+const documents = ['README.md', 'docs/redis-cli.md', 'docs/policy.md'];
+
+describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the documents', () => {
+  let b: Barricata;
+  beforeAll(async () => {
+    enterPrivateNetns();
+    b = new Barricata();
+    writeFileSync(b.eve, '');
+    await b.start();
+  });
+  afterAll(() => b?.remove());
+
+  const lines = documents.flatMap((file) => shellLines(file).map((line) => [file, line] as const));
+
+  it('show commands', () => {
+    expect(lines.filter(([, line]) => line.startsWith('barricata ')).length).toBeGreaterThan(5);
+    expect(lines.filter(([, line]) => line.startsWith('redis-cli ')).length).toBeGreaterThan(1);
+  });
+
+  it.each(lines.filter(([, line]) => line.startsWith('barricata ')))('%s: %s', (_file, line) => {
+    const [, ...args] = words(line);
+    const answer = b.cli(...args);
+    // 1 is an answer too (`why` of an address that is not banned); 2 would be a command that does not exist.
+    expect({ code: answer.code, err: answer.err }).toEqual({
+      code: expect.toSatisfy((c) => c === 0 || c === 1),
+      err: expect.anything(),
+    });
+  });
+
+  it.each(lines.filter(([, line]) => line.startsWith('redis-cli ')))('%s: %s', (_file, line) => {
+    const [, ...args] = words(line.replaceAll('/run/barricata/redis.sock', b.socket));
+    const answer = command('redis-cli', args.length === 2 ? [...args, 'PING'] : args);
+    expect(answer.code).toBe(0);
+    expect(answer.out).not.toMatch(/^\(error\)|^ERR|^WRONG/);
+  });
+
+  it('show npm scripts that exist', () => {
+    const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+    const npm = lines.map(([, line]) => words(line.replace(/^sudo /, ''))).filter(([program]) => program === 'npm');
+    expect(npm.length).toBeGreaterThan(3);
+    for (const [, verb, name] of npm) expect(Object.keys(scripts)).toContain(verb === 'run' ? name : verb);
+  });
+});
