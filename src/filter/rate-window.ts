@@ -13,40 +13,41 @@
  * threshold in any window is therefore always seen.
  */
 const BUCKETS = 8;
+/** One record is one cache line: the counts of the parts as a ring, their sum, the part under way, and when it began. */
+const WORDS = 16;
+const FLOATS = 8;
+const SUM = 8;
+const CURRENT = 9;
+const BEGIN = 5;
 
 export class RateWindows {
   readonly #width: number;
-  /** BUCKETS counts a slot, used as a ring. */
-  readonly #counts: Uint32Array;
-  readonly #sums: Uint32Array;
-  readonly #current: Uint8Array;
-  /** Begin of the part under way, milliseconds. */
-  readonly #begin: Float64Array;
+  readonly #words: Uint32Array;
+  readonly #floats: Float64Array;
 
   constructor(slots: number, windowMs: number) {
     this.#width = windowMs / BUCKETS;
-    this.#counts = new Uint32Array(slots * BUCKETS);
-    this.#sums = new Uint32Array(slots);
-    this.#current = new Uint8Array(slots);
-    this.#begin = new Float64Array(slots);
+    this.#words = new Uint32Array(slots * WORDS);
+    this.#floats = new Float64Array(this.#words.buffer);
   }
 
   /** Forgets a slot; its first part begins at `now`. */
   reset(slot: number, now: number): void {
-    this.#counts.fill(0, slot * BUCKETS, slot * BUCKETS + BUCKETS);
-    this.#sums[slot] = 0;
-    this.#current[slot] = 0;
-    this.#begin[slot] = now;
+    const at = slot * WORDS;
+    for (let i = at; i <= at + CURRENT; i++) this.#words[i] = 0;
+    this.#floats[slot * FLOATS + BEGIN] = now;
   }
 
   /** Counts one event at `now` (milliseconds that never go back) and gives the events in the window, itself included. */
   add(slot: number, now: number): number {
-    const elapsed = now - (this.#begin[slot] as number);
+    const elapsed = now - (this.#floats[slot * FLOATS + BEGIN] as number);
     if (elapsed >= this.#width) this.#advance(slot, now, Math.floor(elapsed / this.#width));
-    const at = slot * BUCKETS + (this.#current[slot] as number);
-    this.#counts[at] = (this.#counts[at] as number) + 1;
-    const sum = (this.#sums[slot] as number) + 1;
-    this.#sums[slot] = sum;
+    const words = this.#words;
+    const at = slot * WORDS;
+    const part = at + (words[at + CURRENT] as number);
+    words[part] = (words[part] as number) + 1;
+    const sum = (words[at + SUM] as number) + 1;
+    words[at + SUM] = sum;
     return sum;
   }
 
@@ -55,15 +56,18 @@ export class RateWindows {
       this.reset(slot, now);
       return;
     }
-    let current = this.#current[slot] as number;
-    let sum = this.#sums[slot] as number;
+    const words = this.#words;
+    const at = slot * WORDS;
+    let current = words[at + CURRENT] as number;
+    let sum = words[at + SUM] as number;
     for (let i = 0; i < parts; i++) {
       current = (current + 1) % BUCKETS;
-      sum -= this.#counts[slot * BUCKETS + current] as number;
-      this.#counts[slot * BUCKETS + current] = 0;
+      sum -= words[at + current] as number;
+      words[at + current] = 0;
     }
-    this.#current[slot] = current;
-    this.#sums[slot] = sum;
-    this.#begin[slot] = (this.#begin[slot] as number) + parts * this.#width;
+    words[at + CURRENT] = current;
+    words[at + SUM] = sum;
+    const begin = slot * FLOATS + BEGIN;
+    this.#floats[begin] = (this.#floats[begin] as number) + parts * this.#width;
   }
 }

@@ -56,7 +56,6 @@ export class SourceCounts {
     const side = (table: string): Side => ({
       table: new SourceTable(options.sources, options.windowMs, seedFor(options.seed, options.detector, table)),
       counter: options.counter(options.sources),
-      reportedUntil: new Float64Array(options.sources),
     });
     this.#v4 = side('v4');
     this.#v6 = side('v6');
@@ -82,7 +81,7 @@ export class SourceCounts {
 
   #countOne(side: Side, k0: number, k1: number, k2: number, k3: number, now: number, value: number): Level {
     const slot = side.table.slot(k0, k1, k2, k3, now);
-    if (side.table.fresh) clear(side, slot, now);
+    if (side.table.fresh) side.counter.reset(slot, now);
     this.found = side.counter.add(slot, now, value);
     if (this.found <= this.#limit) return LEVEL.BELOW;
     return this.#over(side, slot, now);
@@ -92,7 +91,7 @@ export class SourceCounts {
     const side = this.#net;
     const slot = side.table.slot(packet.source0, packet.source1, 0, 0, now);
     if (side.table.fresh) {
-      clear(side, slot, now);
+      side.counter.reset(slot, now);
       this.#lead[slot] = 0;
     }
     const count = side.counter.add(slot, now, value);
@@ -108,7 +107,6 @@ export class SourceCounts {
     const slot = this.#net.table.slot(packet.source0, packet.source1, 0, 0, now);
     this.#net.counter.reset(slot, now);
     this.#lead[slot] = 0;
-    if (this.#net.table.fresh) this.#net.reportedUntil[slot] = 0;
   }
 
   /** One vote for an address of the /64; gives the lead of the front runner, never more than `limit`. */
@@ -126,20 +124,14 @@ export class SourceCounts {
   }
 
   #over(side: Side, slot: number, now: number): Level {
-    if (now < (side.reportedUntil[slot] as number)) return LEVEL.OVER;
-    side.reportedUntil[slot] = now + this.#banMs;
+    if (now < side.table.mark(slot)) return LEVEL.OVER;
+    side.table.setMark(slot, now + this.#banMs);
     return LEVEL.OVER_AND_NEW;
   }
 }
 
+/** The mark of a source in its table is the time (milliseconds) until which it counts as reported. */
 interface Side {
   readonly table: SourceTable;
   readonly counter: SlotCounter;
-  /** Milliseconds until which a source over the limit was already reported. */
-  readonly reportedUntil: Float64Array;
-}
-
-function clear(side: Side, slot: number, now: number): void {
-  side.counter.reset(slot, now);
-  side.reportedUntil[slot] = 0;
 }

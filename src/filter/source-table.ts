@@ -9,9 +9,13 @@
  * hands.
  */
 const PROBE = 8;
+/** One record: four key words, then two 64-bit floats. Records lie together because a random source finds none of it in the cache. */
+const WORDS = 8;
+const FLOATS = 4;
+const SEEN = 2;
+const MARK = 3;
 
 export class SourceTable {
-  readonly capacity: number;
   /** Slots taken from a source that was still within its window: counts that were lost. */
   evictions = 0;
   /** Whether the slot returned last belonged to someone else before. */
@@ -19,12 +23,9 @@ export class SourceTable {
   readonly #mask: number;
   readonly #seed: number;
   readonly #keepMs: number;
-  readonly #k0: Int32Array;
-  readonly #k1: Int32Array;
-  readonly #k2: Int32Array;
-  readonly #k3: Int32Array;
-  /** Milliseconds of the last packet plus 1; 0 = free, so that untouched memory stays unmapped. */
-  readonly #seen: Float64Array;
+  readonly #words: Int32Array;
+  /** The same memory: at SEEN the milliseconds of the last packet plus 1, 0 = free (so that untouched memory stays unmapped). */
+  readonly #floats: Float64Array;
 
   /**
    * @param capacity slots, a power of two
@@ -32,15 +33,11 @@ export class SourceTable {
    */
   constructor(capacity: number, keepMs: number, seed: number) {
     if (capacity < PROBE || (capacity & (capacity - 1)) !== 0) throw new RangeError('capacity must be a power of two');
-    this.capacity = capacity;
     this.#mask = capacity - 1;
     this.#seed = seed | 0;
     this.#keepMs = keepMs;
-    this.#k0 = new Int32Array(capacity);
-    this.#k1 = new Int32Array(capacity);
-    this.#k2 = new Int32Array(capacity);
-    this.#k3 = new Int32Array(capacity);
-    this.#seen = new Float64Array(capacity);
+    this.#words = new Int32Array(capacity * WORDS);
+    this.#floats = new Float64Array(this.#words.buffer);
   }
 
   /**
@@ -48,37 +45,47 @@ export class SourceTable {
    * @param now whole milliseconds that never go back
    */
   slot(k0: number, k1: number, k2: number, k3: number, now: number): number {
+    const words = this.#words;
+    const floats = this.#floats;
+    const mask = this.#mask;
     const home = hash(this.#seed, k0, k1, k2, k3);
-    const seen = this.#seen;
     let oldest = -1;
     let oldestSeen = Number.POSITIVE_INFINITY;
     for (let probe = 0; probe < PROBE; probe++) {
-      const slot = (home + probe) & this.#mask;
-      const last = seen[slot] as number;
-      if (
-        last !== 0 &&
-        this.#k0[slot] === k0 &&
-        this.#k1[slot] === k1 &&
-        this.#k2[slot] === k2 &&
-        this.#k3[slot] === k3
-      ) {
-        seen[slot] = now + 1;
+      const slot = (home + probe) & mask;
+      const at = slot * WORDS;
+      const last = floats[slot * FLOATS + SEEN] as number;
+      if (words[at] === k0 && words[at + 1] === k1 && words[at + 2] === k2 && words[at + 3] === k3 && last !== 0) {
+        floats[slot * FLOATS + SEEN] = now + 1;
         this.fresh = false;
         return slot;
       }
       if (last < oldestSeen) {
         oldestSeen = last;
         oldest = slot;
+        // Nothing is ever taken out, so behind a free slot there is nobody.
+        if (last === 0) break;
       }
     }
     if (oldestSeen !== 0 && now + 1 - oldestSeen < this.#keepMs) this.evictions += 1;
-    this.#k0[oldest] = k0;
-    this.#k1[oldest] = k1;
-    this.#k2[oldest] = k2;
-    this.#k3[oldest] = k3;
-    seen[oldest] = now + 1;
+    const at = oldest * WORDS;
+    words[at] = k0;
+    words[at + 1] = k1;
+    words[at + 2] = k2;
+    words[at + 3] = k3;
+    floats[oldest * FLOATS + SEEN] = now + 1;
+    floats[oldest * FLOATS + MARK] = 0;
     this.fresh = true;
     return oldest;
+  }
+
+  /** A number kept with the source, 0 when the slot changes hands. */
+  mark(slot: number): number {
+    return this.#floats[slot * FLOATS + MARK] as number;
+  }
+
+  setMark(slot: number, value: number): void {
+    this.#floats[slot * FLOATS + MARK] = value;
   }
 }
 

@@ -82,6 +82,8 @@ describe('a packet parser', () => {
     expect(parse(V4('06', '00 28') + SYN.replace('50 02', '40 02'))).toBe(OUTCOME.MALFORMED); // TCP header of 16 bytes
     expect(parse(V4('06', '00 28') + SYN.replace('50 02', '60 02'))).toBe(OUTCOME.MALFORMED); // TCP header past the end
     expect(parse(`${V6('3c', '00 14')} 06 ff 0000 00000000 ${'00'.repeat(12)}`)).toBe(OUTCOME.MALFORMED);
+    // Two bytes of ICMP by its own length; what follows is padding of the frame and not a part of it.
+    expect(parse(`${V4('01', '00 16')} 08 00 00 00 00 01 00 01`)).toBe(OUTCOME.MALFORMED);
     const endless = '3c 00 010400000000'.repeat(13);
     expect(parse(`${V6('3c', '00 7c')} ${endless} ${SYN}`)).toBe(OUTCOME.MALFORMED);
   });
