@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type Document, isMap, isSeq, LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import { messageOf } from '../base/errors.js';
 import { build } from './build.js';
 import type { Config } from './config.js';
@@ -71,9 +71,18 @@ export function parseConfig(text: string, file: string): Config {
       error.code === 'DUPLICATE_KEY' ? `the key ${keyAt(text, error.pos[0])} is written twice` : oneLine(error.message),
     fix: YAML_FIXES[error.code] ?? 'correct the YAML here',
   }));
+  const unresolved: ConfigProblem[] = [];
+  visit(document, {
+    Alias: (_, alias) => {
+      if (alias.resolve(document) !== undefined) return;
+      const line = lines.linePos(alias.range?.[0] ?? 0).line;
+      const fix = `write &${alias.source} before the value it stands for, or put quotes around a text that begins with *`;
+      unresolved.push({ line, path: '', message: `*${alias.source} stands for nothing`, fix });
+    },
+  });
   // After a duplicate key the rest still reads as it is meant; after anything else it may not.
-  const readable = document.errors.every((error) => error.code === 'DUPLICATE_KEY');
-  if (!readable) throw new ConfigError('not_yaml', file, broken);
+  const readable = document.errors.every((error) => error.code === 'DUPLICATE_KEY') && unresolved.length === 0;
+  if (!readable) throw new ConfigError('not_yaml', file, [...broken, ...unresolved]);
 
   let root: unknown;
   try {

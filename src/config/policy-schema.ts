@@ -131,7 +131,7 @@ const when = z
       ...(value.distinct_sids === undefined ? [] : ['distinct_sids']),
       ...(value.internal === undefined || value.internal === false ? [] : ['internal']),
     ];
-    if (Object.keys(conditions).length + notJudged.length === 0) {
+    if (Object.keys(conditions).length + notJudged.length === 0 && value.within === undefined) {
       const fix = `write at least one condition (${KNOWN.join(', ')}); what holds for the rest is "otherwise"`;
       context.addIssue({ code: 'custom', path: [], message: say('an empty "when" matches every alert', fix) });
     }

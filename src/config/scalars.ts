@@ -27,8 +27,8 @@ export function said(text: string): { readonly message: string; readonly fix: st
 /** A value as it should appear in a message: short, on one line. */
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
-  const line = text.replace(/\s+/g, ' ');
+  if (typeof value === 'object') return Array.isArray(value) ? 'a list' : 'a mapping';
+  const line = String(value).replace(/\s+/g, ' ');
   return `"${line.length > 60 ? `${line.slice(0, 57)}...` : line}"`;
 }
 

@@ -34,6 +34,7 @@ import {
 import { section } from './section.js';
 import { nearest } from './spelling.js';
 
+const EMPTY = say('is empty', 'write at least one');
 const HOUR = 3600;
 const DAY = 86_400;
 const YEAR = 365 * DAY;
@@ -153,10 +154,13 @@ const redis = section({
   embedded: onOff.optional(),
   url: redisUrl.optional(),
   sentinels: z
-    .union([z.array(hostPort).min(1), section({ name: text(100, 'a name'), hosts: z.array(hostPort).min(1) })])
+    .union([
+      z.array(hostPort).min(1, EMPTY),
+      section({ name: text(100, 'a name'), hosts: z.array(hostPort).min(1, EMPTY) }),
+    ])
     .optional(),
   master: text(100, 'the name of the master').optional(),
-  cluster: z.array(hostPort).min(1).optional(),
+  cluster: z.array(hostPort).min(1, EMPTY).optional(),
   prefix: form(
     {
       what: 'a prefix of keys',
@@ -252,7 +256,7 @@ export const schema = section({
     .union([
       off,
       section({
-        multiply: z.array(whole(1, 100_000)).min(1).prefault([1, 4, 24]),
+        multiply: z.array(whole(1, 100_000)).min(1, EMPTY).prefault([1, 4, 24]),
         never_over: duration().prefault('7d'),
         forget_after: duration(HOUR, 10 * YEAR).prefault('30d'),
       }),

@@ -6,7 +6,10 @@
  */
 
 const LONGEST = 200;
-/** Each repetition without an end adds one to the power of the text's length that matching may cost. */
+/**
+ * Each repetition without an end adds one to the power of the text's length that
+ * matching may cost, and so does a start that is not fixed by `^`.
+ */
 const MOST_REPETITIONS = 3;
 
 export type PatternResult = RegExp | { readonly wrong: string; readonly fix: string };
@@ -22,7 +25,7 @@ export function signaturePattern(source: string): PatternResult {
     expression = new RegExp(source, 'i');
   } catch (error) {
     return {
-      wrong: `not a regular expression: ${(error as Error).message}`,
+      wrong: `not a regular expression: ${(error as Error).message.replace(/^Invalid regular expression: /, '')}`,
       fix: 'correct it, or write the text without slashes',
     };
   }
@@ -63,7 +66,8 @@ function dangerIn(source: string): string | null {
     } else if (c === ')') closed = groups.pop() ?? null;
     else if (c === '|') for (const group of groups) group.branches = true;
   }
-  return unbounded > MOST_REPETITIONS ? `more than ${MOST_REPETITIONS} repetitions without an end` : null;
+  const most = source.startsWith('^') ? MOST_REPETITIONS : MOST_REPETITIONS - 1;
+  return unbounded > most ? `more than ${most} repetitions without an end` : null;
 }
 
 function isLong(quantifier: string): boolean {

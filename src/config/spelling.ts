@@ -1,3 +1,5 @@
+import { isProblem, parsePrefix } from '../net/prefix.js';
+
 /** Edits (insert, delete, replace, swap of neighbours) that turn one word into the other. */
 function distance(a: string, b: string): number {
   let before: number[] = [];
@@ -36,6 +38,7 @@ export function nearest(word: string, known: readonly string[]): string | null {
 
 /** What to do about a key that does not exist here. */
 export function keyFix(word: string, known: readonly string[]): string {
+  if (known.includes('address') && !isProblem(parsePrefix(word))) return `write { address: ${word}, reason: ... }`;
   const near = nearest(word, known);
   return near === null ? `known here: ${known.join(', ')}` : `did you mean "${near}"?`;
 }
