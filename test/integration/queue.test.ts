@@ -253,17 +253,12 @@ describe.skipIf(!hasFeatures('root', 'nfqueue', 'hping3', 'nmap'))('the packet q
     }
   });
 
-  it('refreshes the alive sets about once a second, and only while every worker makes progress', async () => {
+  it('refreshes the alive sets only while every worker makes progress', async () => {
     const sets = ['barricata-alive4', 'barricata-alive6'];
     sets.forEach((set, i) => {
       run('ipset', 'create', set, 'hash:net', 'family', i ? 'inet6' : 'inet', 'timeout', '3');
     });
-    const alive = () =>
-      sets.every(
-        (set) =>
-          run('ipset', 'list', set).includes(' timeout '.concat('2')) ||
-          run('ipset', 'list', set).split('Members:\n')[1]?.trim(),
-      );
+    const alive = () => sets.every((set) => run('ipset', 'list', set).split('Members:\n')[1]?.trim());
     try {
       await start({
         numbers: [QUEUE, QUEUE + 1],
