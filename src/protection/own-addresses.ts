@@ -29,9 +29,9 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 
 /**
- * Reads every address of every interface from the kernel, those of interfaces
- * that are down and secondary ones included (which getifaddrs of Node leaves
- * out), in one dump of about 50 microseconds.
+ * Reads every address of every interface from the kernel, secondary ones and
+ * those of interfaces that are down included (which Node leaves out), in one
+ * dump whose cost follows the number of addresses alone.
  */
 export class AddressDump {
   readonly #libc: Libc;
@@ -137,7 +137,7 @@ export function addressOfHex(hex: string): Address | null {
   return parseAddress(hex.replace(/(.{4})(?!$)/g, '$1:'));
 }
 
-/** What Node and /proc know, for where the kernel cannot be asked: without addresses of interfaces that are down. */
+/** What Node and /proc know, for where the kernel cannot be asked. The cost follows the length of the routing table. */
 export function addressesWithoutNetlink(proc = '/proc'): Address[] {
   const found = new Set<Address>();
   for (const addresses of Object.values(networkInterfaces())) {
