@@ -8,14 +8,13 @@ const MOST_ROUTE_BYTES = 512 * 1024;
 
 /**
  * The gateways in the text of /proc/net/route: the third column, hexadecimal in
- * host order, of lines whose flags have RTF_GATEWAY (2).
+ * host order; zero where the network is on the link.
  */
 export function gateways4(text: string): Address[] {
   const found = new Set<Address>();
   for (const line of text.split('\n').slice(1)) {
-    const [, , gateway, flags] = line.split(/\s+/);
-    if (gateway === undefined || !/^[0-9A-F]{8}$/.test(gateway) || (Number.parseInt(flags ?? '', 16) & 2) === 0)
-      continue;
+    const gateway = line.split(/\s+/)[2];
+    if (gateway === undefined || !/^[0-9A-F]{8}$/.test(gateway)) continue;
     const digits = endianness() === 'LE' ? gateway.replace(/(..)(..)(..)(..)/, '$4$3$2$1') : gateway;
     const word = Number.parseInt(digits, 16) | 0;
     if (word !== 0) found.add(formatWords({ family: 4, w0: word, w1: 0, w2: 0, w3: 0 }) as Address);
