@@ -19,6 +19,14 @@ export interface Answer {
   json<T>(): T;
 }
 
+export interface StartOptions {
+  /** Wait until `status` says that it is complete; true when left out. */
+  readonly wait?: boolean;
+  readonly args?: readonly string[];
+  /** A program and its arguments that become the daemon, such as `setpriv --reuid=nobody`. */
+  readonly through?: readonly string[];
+}
+
 export class Barricata {
   readonly folder: string;
   readonly config: string;
@@ -68,9 +76,10 @@ export class Barricata {
   }
 
   /** Starts and, unless told otherwise, waits until `status` says that it is complete. */
-  async start(options: { wait?: boolean; args?: readonly string[] } = {}): Promise<void> {
+  async start(options: StartOptions = {}): Promise<void> {
     const args = [program, 'run', '--config', this.config, ...(options.args ?? ['--on-stop', 'remove'])];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [file, ...rest] = [...(options.through ?? []), process.execPath, ...args];
+    const child = spawn(file as string, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {
