@@ -246,7 +246,7 @@ export class Store implements Service {
       address: decision.inside,
       outside: decision.outside,
       ...this.#times(new Date(this.#o.clock.now()).toISOString()),
-      count: 1 + (this.#pending.get(key) ?? 0),
+      count: (decision.count ?? 1) + (this.#pending.get(key) ?? 0),
       why: decision.why,
     };
     return { key, json: JSON.stringify(json), ban: null };

@@ -50,6 +50,8 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   const keys = new Keys(first.redis.prefix, first.host);
   const url = redisUrl(first);
 
+  const isListed = (text: string) => config().neverBan.listed.some(({ prefix }) => prefix.text === text);
+
   const redis = first.redis.embedded ? new EmbeddedRedis({ run: first.run, state: first.state, clock, log }) : null;
   const connection = new RedisConnection(url);
   const liveFacts = new LiveFacts({ clock, log, redisHost: redisHostOf(first.redis.url) });
@@ -63,7 +65,8 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     log,
     fileMode: first.mode,
     edits,
-    kernelAtStart: () => reconciler.held(),
+    // Listed networks are in the allow sets and never in Redis.
+    kernelAtStart: () => [...reconciler.held()].filter(([list, text]) => list === 'ban' || !isListed(text)),
     onChange: (changed) => {
       if (changed === 'all' || changed.list === 'allow') facts.rebuild();
       reconciler.changed(changed);
@@ -178,8 +181,9 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     reconciler,
     connection,
     edits,
-    mirror,
+    // The store first: what waits in the offline journal is in the kernel and not in Redis, and is nobody's unban.
     store,
+    mirror,
     decisions,
     filterPath,
     alertPath,

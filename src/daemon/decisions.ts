@@ -116,7 +116,7 @@ export class Decisions implements Service {
     const effects: Outcome[] = [
       ...bans.map((ban) => ({ kind: 'ban' as const, ban })),
       ...wouldBans.map(({ why, ...ban }) => ({ kind: 'would_ban' as const, ban, why })),
-      ...flags.map(({ count: _count, ...flag }) => ({ kind: 'flag' as const, ...flag })),
+      ...flags.map((flag) => ({ kind: 'flag' as const, ...flag })),
     ];
     const decisions = effects.map((outcome) => ({ ...outcome, candidate: null, steps: [] }));
     const outcomes = await this.#o.store.commit({ decisions, position });

@@ -71,6 +71,8 @@ export type Outcome =
       readonly outside: string;
       readonly sid: number;
       readonly why: string;
+      /** Alerts that this flag stands for; 1 unless given. */
+      readonly count?: number;
     }
   | { readonly kind: 'note'; readonly why: string }
   | { readonly kind: 'ignore'; readonly why: string }

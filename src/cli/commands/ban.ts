@@ -2,6 +2,7 @@ import { FOREVER } from '../../base/clock.js';
 import { formatDuration } from '../../base/duration.js';
 import { controlRequest } from '../../daemon/control.js';
 import { refusalOf } from '../../daemon/gate.js';
+import { warning } from '../../protection/admits.js';
 import { durationArgument, endOf, prefixArgument, textArgument } from '../address.js';
 import { withBlocklist } from '../blocklist.js';
 import { configOf, controlSocket } from '../context.js';
@@ -38,6 +39,8 @@ export async function run([address]: readonly string[], options: Options): Promi
     const refusal = await refusalOf(config, prefix, acts);
     if (refusal !== null)
       throw new CommandExit(EXIT.refused, `refused: ${prefix.text} ${refusal.detail}. See: barricata allow list`);
+    const caution = warning(prefix);
+    if (caution !== null) tell(`careful: ${caution}`);
     const until = endOf(seconds);
     const ends = until === FOREVER ? 'for good' : `until ${utc(until)} (${formatDuration(seconds)})`;
     if (options.dryRun) {
