@@ -29,9 +29,11 @@ export class ControlServer implements Service {
     this.#routes = routes;
   }
 
-  /** @throws ControlError `already_running` when another daemon answers on the socket */
+  /** @throws ControlError `already_running` when another daemon answers on the socket, `failed` when it cannot be made */
   async start(): Promise<void> {
-    await mkdir(dirname(this.#path), { recursive: true });
+    await mkdir(dirname(this.#path), { recursive: true }).catch((error: unknown) => {
+      throw this.#notMade(error);
+    });
     const other = await controlRequest(this.#path, '/pid', 1000).catch(() => null);
     if (other !== null) {
       const { pid } = other as { pid: number };
@@ -44,13 +46,18 @@ export class ControlServer implements Service {
     await unlink(this.#path).catch(() => undefined);
     const server = createServer((incoming, outgoing) => void this.#answer(incoming, outgoing));
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
+      server.once('error', (error) => reject(this.#notMade(error)));
       server.listen(this.#path, resolve);
     });
     this.#server = server;
     await chmod(this.#path, 0o660);
     const gid = await groupId('barricata');
     if (gid !== null) await chown(this.#path, 0, gid).catch(() => undefined);
+  }
+
+  #notMade(error: unknown): ControlError {
+    const message = `${this.#path} cannot be made (${messageOf(error)}): run as root, or set run: to a directory that may be written`;
+    return new ControlError('open control socket', 'failed', message, error);
   }
 
   async stop(): Promise<void> {

@@ -76,8 +76,20 @@ export class Kernel implements Service {
     return this.#notes;
   }
 
-  /** @throws EnforcementError when sets or rules cannot be made, with what repairs that */
+  /**
+   * What was made before a failure is treated as at a stop: kept or removed.
+   * @throws EnforcementError when sets or rules cannot be made, with what repairs that
+   */
   async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.stop().catch(() => {});
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     if (this.noFilter !== null) {
       this.#o.log.error(
         { err: this.noFilter },
@@ -92,11 +104,19 @@ export class Kernel implements Service {
   async stop(): Promise<void> {
     await this.rules.stop();
     this.#watch.close();
-    if (this.#o.config.enforcement.onStop === 'remove') {
-      await this.#rules.remove();
-      await this.backend.destroy();
+    try {
+      if (this.#o.config.enforcement.onStop === 'remove') {
+        // Sets that no rule uses can go also when the rules cannot be looked at.
+        const failure = await this.#rules.remove().then(
+          () => null,
+          (error: unknown) => error,
+        );
+        await this.backend.destroy();
+        if (failure !== null) throw failure;
+      }
+    } finally {
+      await this.backend.close();
     }
-    await this.backend.close();
   }
 
   /** After somebody destroyed the sets: sets first, then the rules that need them. */
