@@ -59,7 +59,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
     expect(statusOf(b).config.version).not.toBe(version);
 
     // Gone from the file, they are banned as their keys say.
-    b.configure();
+    b.configure({});
     process.kill(b.pid, 'SIGHUP');
     await isBanned(b, '198.51.100.2');
     await waitFor('no explanation is left', () => b.redis('EXISTS', key) === '0', 5000);
