@@ -103,6 +103,14 @@ export class Generations {
       if (file) this.files.push(file);
       else this.#gap(mark);
     }
+    for (const [mark, file] of found) if (mark.offset === 0) this.#resumeAtBeginning(file);
+  }
+
+  /** Nothing was read of this file, so that its content cannot tell whether it was truncated: a copy may hold what it had. */
+  #resumeAtBeginning(file: OpenFile): void {
+    const ids = this.files.map((open) => open.id);
+    const unread = this.#openUnread(filesAround(this.path, this.#real), ids, [file.beginning()]);
+    this.files.splice(this.files.indexOf(file), 0, ...unread);
   }
 
   /**
@@ -197,7 +205,9 @@ export class Generations {
     file.links = facts.links;
     const changed = facts.mtimeNs !== file.mtimeNs || facts.size !== file.size;
     const verify = changed && (facts.size === file.readTo || readingWaits);
-    if (facts.size < file.readTo || (verify && !file.unchanged())) {
+    // Empty again, or still, and touched since: what was written in between, and never read, may be in a copy.
+    const emptied = changed && facts.size === 0 && file.readTo === 0 && file.mtimeNs >= 0n;
+    if (facts.size < file.readTo || emptied || (verify && !file.unchanged())) {
       this.truncated(file);
       return;
     }
@@ -242,9 +252,15 @@ export class Generations {
     this.#real = realPathOf(this.path);
   }
 
-  #openUnread(entries: readonly Entry[], held: readonly { dev: string; ino: string }[]): OpenFile[] {
+  /** @param known further beginnings that are not to be read */
+  #openUnread(
+    entries: readonly Entry[],
+    held: readonly { dev: string; ino: string }[],
+    known: readonly FileMark[] = [],
+  ): OpenFile[] {
     const now = this.#clock.monotonic();
-    return findUnread(entries, this.#since ?? Number.POSITIVE_INFINITY, held, this.marks()).map(({ fd, facts }) => {
+    const marks = [...this.marks(), ...known];
+    return findUnread(entries, this.#since ?? Number.POSITIVE_INFINITY, held, marks).map(({ fd, facts }) => {
       this.#onEvent('recovered', `a file that was rotated away unseen is read: ${facts.size} bytes`);
       const file = new OpenFile(fd, facts, 0, this.#longestLine, now);
       file.size = facts.size;
@@ -264,6 +280,7 @@ export class Generations {
         const file = new OpenFile(opened.fd, opened.facts, intact ? mark.offset : 0, this.#longestLine, now);
         if (intact) {
           file.size = opened.facts.size;
+          file.mtimeNs = opened.facts.mtimeNs;
           return file;
         }
         file.close();

@@ -148,6 +148,12 @@ export class OpenFile {
     return { dev: this.#id.dev, ino: this.#id.ino, offset: this.#offset, head, tail };
   }
 
+  /** A mark that covers the first bytes which the file holds now, read or not: what begins alike is a copy of it. */
+  beginning(): FileMark {
+    const length = this.#fd < 0 ? 0 : readSync(this.#fd, probe, 0, HEAD_BYTES, 0);
+    return { ...this.#id, offset: length, head: fingerprint(probe.subarray(0, length)), tail: '' };
+  }
+
   /** What the system says now; `null` when nothing can be asked. */
   facts(): FileFacts | null {
     return this.#fd < 0 ? null : factsOfFd(this.#fd);

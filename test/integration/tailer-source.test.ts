@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { EveSourceOptions } from '../../src/suricata/eve-source.js';
 import { alertLine, alertLines, flowLine, numbers, Reading, removeTemporaryDirectories } from '../support/eve.js';
 import { hasFeatures } from '../support/feature.js';
 import { waitFor } from '../support/netns.js';
@@ -217,6 +218,74 @@ describe('positions', () => {
     appendFileSync(r.path('eve.json'), alertLine(count));
     expect(await r.got(count + 1)).toEqual(numbers(count + 1));
     expect(r.event('gap')).toBe(0);
+  });
+
+  /** Reads 0..49, sees a rotation to an empty file, and lets go of the old one: nothing of the present file was read. */
+  async function atTheBeginning(options: Partial<EveSourceOptions> = {}): Promise<{ r: Reading; file: string }> {
+    const r = reading('eve.json', options);
+    const file = r.path('eve.json');
+    writeFileSync(file, alertLines(0, 50));
+    await r.source.start();
+    await r.got(50);
+    renameSync(file, `${file}.1`);
+    writeFileSync(file, '');
+    await waitFor('a position in the empty file alone', () => {
+      const { files } = JSON.parse(r.positions.get(file) as string) as { files: { offset: number }[] };
+      return files.length === 1 && files[0]?.offset === 0;
+    });
+    return { r, file };
+  }
+
+  it.each<[string, (file: string) => void, number]>([
+    [
+      'it was written, copied and truncated',
+      (f) => {
+        appendFileSync(f, alertLines(50, 60));
+        renameSync(`${f}.1`, `${f}.2`);
+        copyFileSync(f, `${f}.1`);
+        truncateSync(f, 0);
+        appendFileSync(f, alertLines(60, 70));
+      },
+      70,
+    ],
+    [
+      'it was written, copied and truncated, and nothing came since',
+      (f) => {
+        appendFileSync(f, alertLines(50, 60));
+        copyFileSync(f, `${f}-20261122`);
+        truncateSync(f, 0);
+      },
+      60,
+    ],
+    [
+      'it was written and copied, and not truncated',
+      (f) => {
+        appendFileSync(f, alertLines(50, 60));
+        copyFileSync(f, `${f}.bak`);
+        appendFileSync(f, alertLines(60, 70));
+      },
+      70,
+    ],
+  ])('at the beginning of a file lead on when %s while nobody was reading', async (_what, change, count) => {
+    const { r: first, file } = await atTheBeginning();
+    await first.source.stop();
+    change(file);
+    const second = reading('eve.json', { directory: first.directory, positions: first.positions });
+    second.seen.push(...first.seen);
+    await second.source.start();
+    await second.got(count);
+    appendFileSync(file, alertLine(count));
+    expect(await second.got(count + 1)).toEqual(numbers(count + 1));
+  });
+
+  it('at the beginning of a file lead on when it was written, copied and truncated between two looks', async () => {
+    const { r, file } = await atTheBeginning({ watch: false, pollMs: 100 });
+    appendFileSync(file, alertLines(50, 60));
+    copyFileSync(file, `${file}-20261122`);
+    truncateSync(file, 0);
+    await r.got(60);
+    appendFileSync(file, alertLine(60));
+    expect(await r.got(61)).toEqual(numbers(61));
   });
 
   it('lead on in the middle of a line', async () => {
