@@ -74,7 +74,7 @@ export class Lab {
       home: ['192.168.0.0/16', '10.0.0.0/8'],
       suricata: { eve: [join(this.folder, 'eve.json')] },
       policy: [{ name: 'bench', when: { from: 'outside', proven: true }, then: 'ban 1h' }],
-      limits: { new_bans_per_minute: 10000000, total_bans: 2000000 },
+      limits: { new_bans_per_minute: 1000000, total_bans: 2000000 },
       ...changes,
     };
     // JSON is YAML.

@@ -32,7 +32,7 @@ for (let i = 0; i < samples; i++) {
   );
   await new Promise((resolve) => setTimeout(resolve, 2 + (i % 5)));
 }
-for (let i = 0; i < Math.min(samples, 200); i++) {
+for (let i = 0; i < Math.min(samples / 4, 200); i++) {
   const subject = addressOf(i);
   const began = performance.now();
   void redis.del(`barricata:ban:${subject.text}`);

@@ -68,7 +68,8 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     // Listed networks are in the allow sets and never in Redis.
     kernelAtStart: () => [...reconciler.held()].filter(([list, text]) => list === 'ban' || !isListed(text)),
     onChange: (changed) => {
-      if (changed === 'all' || changed.list === 'allow') facts.rebuild();
+      if (changed === 'all') facts.allowChanged('all');
+      else if (changed.list === 'allow') facts.allowChanged([...changed.texts]);
       reconciler.changed(changed);
     },
     onHeld: (held) => {
@@ -88,12 +89,12 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   const facts = new ProtectedFacts({
     config,
     live: () => liveFacts.current().addresses,
-    allowed: () => mirror.entries('allow'),
-    onChange: () => reconciler.changed('all'),
+    allowed: { entries: () => mirror.entries('allow'), get: (text) => mirror.get('allow', text) },
+    onChange: (texts) => reconciler.changed(texts === 'all' ? 'all' : { list: 'ban', texts }),
     clock,
     log,
   });
-  liveFacts.onChange(() => facts.rebuild());
+  liveFacts.onChange(() => facts.liveChanged());
   const wanted = new Wanted(
     mirror,
     () => mirror.mode.mode,

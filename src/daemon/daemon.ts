@@ -61,7 +61,7 @@ export class Daemon {
     this.#listen('SIGTERM', () => void this.stop('SIGTERM'));
     this.#listen('SIGINT', () => void this.stop('SIGINT'));
     this.#listen('SIGHUP', () => this.reload());
-    await this.#lifecycle.start(parts.services);
+    if (!(await this.#lifecycle.start(parts.services))) return;
     for (const key of config.inactive) log.warn({ key }, `${key} is accepted, but this version does not act on it`);
     log.info('Barricata runs');
     void probeSuricata(config.suricata.rules).then((probe) =>
@@ -93,8 +93,7 @@ export class Daemon {
       // What cannot change while running keeps its old value, so that what is shown is what holds.
       parts.settings.config = { ...next, ...Object.fromEntries(FIXED.map((key) => [key, old[key]])) } as Config;
       parts.settings.problems = fixed.map((key) => `a change of ${key} waits for a restart`);
-      parts.facts.rebuild();
-      parts.reconciler.changed('all');
+      parts.facts.reconfigured();
       log.info({ policy: next.policyVersion, waiting: fixed }, 'the configuration was read again');
     } catch (error) {
       const problems = error instanceof ConfigError ? error.message.split('\n') : [messageOf(error)];

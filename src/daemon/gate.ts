@@ -18,9 +18,12 @@ export interface GateOptions {
   /** What is protected because of what it is to this machine, as it is now. */
   readonly live: () => readonly LiveAddress[];
   /** The allow entries of the blocklist. */
-  readonly allowed: () => Iterable<readonly [text: string, until: EpochMs]>;
-  /** Something became protected, or is no longer. */
-  readonly onChange: () => void;
+  readonly allowed: {
+    entries(): Iterable<readonly [text: string, until: EpochMs]>;
+    get(text: string): EpochMs | undefined;
+  };
+  /** These bans (canonical texts), or all, have to be judged again. */
+  readonly onChange: (texts: readonly string[] | 'all') => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -28,27 +31,31 @@ export interface GateOptions {
 /** An allow entry that ends is noticed this soon after, ms. */
 const SLACK = 50;
 const LONGEST_WAIT = 60_000;
+/** Beyond this many changed entries one look at everything is cheaper. */
+const ONE_BY_ONE = 256;
 
 /**
  * The last gate with the facts of this moment: the configuration, the live
- * machine and the allow entries. They are gathered anew when one of them
- * changes, and when an entry among them ends.
+ * machine and the allow entries. What changes is changed in place, and only the
+ * bans that it concerns are judged again, so that one allow entry or one SSH
+ * login costs the same whatever the size of the list.
  */
 export class ProtectedFacts implements Service {
   readonly name = 'protections';
   readonly #o: GateOptions;
   readonly #ender: BoundedRunner;
+  readonly #allowed = new PrefixSet<EpochMs>();
   #facts: ProtectionFacts;
+  #live: readonly LiveAddress[] = [];
   #own: PrefixSet<true> = new PrefixSet();
-  #size = 0;
   #nextEnd: EpochMs = FOREVER;
 
   constructor(options: GateOptions) {
     this.#o = options;
-    this.#facts = protectionFacts(options.config(), [], null, options.clock.now());
+    this.#facts = protectionFacts(options.config(), [], this.#allowed, options.clock.now());
     this.#ender = new BoundedRunner({
       task: async () => {
-        if (this.#nextEnd <= options.clock.now()) this.rebuild();
+        if (this.#nextEnd <= options.clock.now()) this.#end();
       },
       clock: options.clock,
       atLeast: SLACK,
@@ -58,7 +65,7 @@ export class ProtectedFacts implements Service {
   }
 
   async start(): Promise<void> {
-    this.rebuild();
+    this.reconfigured();
     this.#ender.start();
   }
 
@@ -68,7 +75,8 @@ export class ProtectedFacts implements Service {
 
   /** Protected prefixes, allow entries included. */
   get size(): number {
-    return this.#size;
+    const { home, neverBan } = this.#o.config();
+    return this.#live.length + this.#allowed.size + home.length + neverBan.listed.length;
   }
 
   /** `null` admits a ban of this prefix. */
@@ -85,26 +93,86 @@ export class ProtectedFacts implements Service {
     return this.#own.get(prefixOf(words, widthOf(words.family))) !== undefined;
   }
 
-  /** Gathers the facts again and says so. */
-  rebuild(): void {
-    const now = this.#o.clock.now();
-    const config = this.#o.config();
-    const allowed = new PrefixSet<true>();
-    let nextEnd = nextExpiry(config, now) ?? FOREVER;
-    for (const [text, until] of this.#o.allowed()) {
-      allowed.set(prefix(text), true);
-      nextEnd = Math.min(nextEnd, until);
-    }
-    const live = this.#o.live();
-    const own = new PrefixSet<true>();
-    for (const { address, what } of live) if (what.startsWith('own address')) own.set(prefix(address), true);
-    this.#own = own;
-    this.#facts = protectionFacts(config, live, allowed, now);
-    this.#size = live.length + allowed.size + config.home.length + config.neverBan.listed.length;
-    this.#nextEnd = nextEnd;
-    this.#ender.wake();
-    this.#o.onChange();
+  /** The configuration is another: everything is judged again. */
+  reconfigured(): void {
+    this.#gather();
+    this.#o.onChange('all');
   }
+
+  /** The live machine changed: an address, a gateway, a resolver, an SSH session. */
+  liveChanged(): void {
+    const before = new Map(this.#live.map(({ address, what }) => [address, what]));
+    this.#gather();
+    const changed: string[] = [];
+    for (const { address, what } of this.#live) {
+      if (before.get(address) !== what) changed.push(address);
+      before.delete(address);
+    }
+    this.#judgeAgain([...changed, ...before.keys()]);
+  }
+
+  /** These allow entries appeared, went or changed; `all` of them may have. */
+  allowChanged(texts: readonly string[] | 'all'): void {
+    const changed = texts === 'all' ? new Set(this.#allowedTexts()) : new Set(texts);
+    if (texts === 'all') for (const [text] of this.#o.allowed.entries()) changed.add(text);
+    const really: string[] = [];
+    for (const text of changed) {
+      const subject = prefix(text);
+      const until = this.#o.allowed.get(text);
+      const known = this.#allowed.get(subject);
+      if (until !== undefined) {
+        this.#allowed.set(subject, until);
+        this.#nextEnd = Math.min(this.#nextEnd, until);
+      } else if (known !== undefined) this.#allowed.delete(subject);
+      if ((until === undefined) !== (known === undefined)) really.push(text);
+    }
+    this.#ender.wake();
+    this.#judgeAgain(really);
+  }
+
+  #gather(): void {
+    const now = this.#o.clock.now();
+    this.#live = this.#o.live();
+    const own = new PrefixSet<true>();
+    for (const { address, what } of this.#live) if (what.startsWith('own address')) own.set(prefix(address), true);
+    this.#own = own;
+    this.#facts = protectionFacts(this.#o.config(), this.#live, this.#allowed, now);
+    this.#nextEnd = Math.min(this.#nextEnd, nextExpiry(this.#o.config(), now) ?? FOREVER);
+    this.#ender.wake();
+  }
+
+  /** Something ended: allow entries leave, listed networks whose day is over are left out. */
+  #end(): void {
+    const now = this.#o.clock.now();
+    const listed = this.#o.config().neverBan.listed.filter(({ until }) => until !== null && until <= now);
+    this.#nextEnd = FOREVER;
+    for (const { value } of this.#allowed) if (value > now) this.#nextEnd = Math.min(this.#nextEnd, value);
+    const ended = [...this.#allowed].filter(({ value }) => value <= now).map(({ prefix: { text } }) => text);
+    this.#gather();
+    this.allowChanged(ended);
+    if (listed.length > 0) this.#o.onChange('all');
+  }
+
+  #allowedTexts(): string[] {
+    return [...this.#allowed].map(({ prefix: { text } }) => text);
+  }
+
+  #judgeAgain(texts: readonly string[]): void {
+    if (texts.length === 0) return;
+    const concerned = texts.length > ONE_BY_ONE ? null : texts.map((text) => around(prefix(text)));
+    // Bans inside a network are found only by looking at all of them.
+    if (concerned === null || concerned.includes(null)) this.#o.onChange('all');
+    else this.#o.onChange(concerned.flatMap((some) => some ?? []));
+  }
+}
+
+/** Every prefix that holds this host, itself first; `null` for a network, which others may lie inside of. */
+function around(host: Prefix): string[] | null {
+  const width = widthOf(host.family);
+  if (host.length < width) return null;
+  const texts: string[] = [];
+  for (let length: number = width; length >= 0; length--) texts.push(prefixOf(host, length).text);
+  return texts;
 }
 
 /**

@@ -15,6 +15,7 @@ export class Wanted implements Desired {
   readonly #blocklist: Desired;
   readonly #mode: () => RunMode;
   readonly #listed: () => readonly NeverBanEntry[];
+  #index: { readonly of: readonly NeverBanEntry[]; readonly byText: ReadonlyMap<string, NeverBanEntry> } | null = null;
 
   constructor(blocklist: Desired, mode: () => RunMode, listed: () => readonly NeverBanEntry[]) {
     this.#blocklist = blocklist;
@@ -28,7 +29,7 @@ export class Wanted implements Desired {
 
   get(list: ListName, text: string): EpochMs | undefined {
     if (list === 'ban') return this.#mode() === 'off' ? undefined : this.#blocklist.get(list, text);
-    const listed = this.#listed().find(({ prefix }) => prefix.text === text);
+    const listed = this.#byText().get(text);
     const own = listed && (listed.until ?? NOT_YET_OVER);
     const stored = this.#blocklist.get(list, text);
     if (own === undefined || stored === undefined) return own ?? stored;
@@ -42,5 +43,12 @@ export class Wanted implements Desired {
     }
     for (const { prefix, until } of this.#listed()) yield [prefix.text, until ?? NOT_YET_OVER];
     yield* this.#blocklist.entries(list);
+  }
+
+  /** The listed networks by text, made anew when the configuration is another. */
+  #byText(): ReadonlyMap<string, NeverBanEntry> {
+    const of = this.#listed();
+    if (this.#index?.of !== of) this.#index = { of, byText: new Map(of.map((entry) => [entry.prefix.text, entry])) };
+    return this.#index.byText;
   }
 }

@@ -42,7 +42,8 @@ export interface ReconcilerOptions {
  * done follows from comparing the wish with the shadow of the kernel. A count of
  * the kernel's elements every second or two, and a full comparison with the
  * kernel's own dump whenever that count is off, heal what anybody else did to
- * the sets. While the store was never read completely nothing is removed.
+ * the sets. While the store was never read completely nothing is removed but
+ * what the protections refuse.
  */
 export class Reconciler implements Service {
   readonly name = 'reconciler';
@@ -196,19 +197,24 @@ export class Reconciler implements Service {
     for (const text of texts) {
       const until = desired.get(list, text);
       const held = shadow.get(text);
-      if (until === undefined || until <= now) {
+      const wanted = until !== undefined && until > now;
+      if (!wanted && held === undefined) {
         this.#forgive(text, list);
-        if (held !== undefined && desired.complete) remove.push(prefix(text));
-      } else {
-        const element = { prefix: prefix(text), until, fresh: held === undefined };
-        // Also for what is in the kernel already: it may have become protected.
-        const refusal = list === 'ban' ? this.#o.gate(element.prefix) : null;
-        if (refusal !== null) {
-          this.#refuse(text, refusal);
-          if (held !== undefined) remove.push(element.prefix);
-        } else if (held === undefined || Math.abs(held - until) > 999) add.push(element);
-        else this.#forgive(text, list);
+        continue;
       }
+      const subject = prefix(text);
+      // Also for what is in the kernel already: it may have become protected, and then
+      // it leaves at once, whether or not the store is known.
+      const refusal = list === 'ban' ? this.#o.gate(subject) : null;
+      if (refusal !== null && wanted) this.#refuse(text, refusal);
+      else if (!wanted) this.#forgive(text, list);
+      if (refusal !== null) {
+        if (held !== undefined) remove.push(subject);
+      } else if (!wanted) {
+        if (desired.complete) remove.push(subject);
+      } else if (held === undefined || Math.abs(held - until) > 999) {
+        add.push({ prefix: subject, until, fresh: held === undefined });
+      } else this.#forgive(text, list);
     }
     if (add.length === 0 && remove.length === 0) return;
     const result = await backend.apply(list, add, remove);
@@ -272,7 +278,7 @@ export class Reconciler implements Service {
       shadow.forgetEnded(this.#o.clock.now());
       if (withDump) await this.#believeTheKernel(list);
       await this.#each(list, desiredTexts(this.#o.desired, list));
-      if (complete) await this.#each(list, shadow.keys());
+      if (complete || list === 'ban') await this.#each(list, shadow.keys());
     }
     for (const text of [...this.#refused.keys()]) {
       if (this.#o.desired.get('ban', text) === undefined) this.#forgive(text, 'ban');

@@ -184,6 +184,13 @@ describe('the reconciler', () => {
     await becomes([]);
   });
 
+  it('takes a protected element of an adopted set out, also while the store is not known', async () => {
+    const { becomes, guarded, reconciler } = await lab({ kernel: ['203.0.113.1', '203.0.113.2'], complete: false });
+    guarded.set('203.0.113.1', { cause: 'this_machine', detail: 'is own address' });
+    reconciler.changed('all');
+    await becomes(['203.0.113.2']);
+  });
+
   it('holds permanent elements and more than the kernel can time', async () => {
     const { becomes, backend, wish, reconciler } = await lab({ wish: { '203.0.113.1': 60 * 86_400_000 } });
     wish.lists.ban.set('203.0.113.2', FOREVER);
