@@ -33,6 +33,26 @@ describe('Lifecycle', () => {
     expect(log).toEqual(['+a', '+b', '-b', '-a']);
   });
 
+  it('that is stopped while it starts waits for the service at hand, and starts no other', async () => {
+    const log: string[] = [];
+    const lifecycle = new Lifecycle(() => {});
+    const [a, b, c] = services(log) as [Service, Service, Service];
+    let stopping: Promise<void> | undefined;
+    const slow: Service = {
+      name: 'b',
+      start: async () => {
+        stopping = lifecycle.stop();
+        await new Promise((resolve) => setImmediate(resolve));
+        await b.start();
+      },
+      stop: () => b.stop(),
+    };
+    expect(await lifecycle.start([a, slow, c])).toBe(false);
+    await stopping;
+    expect(log).toEqual(['+a', '+b', '-b', '-a']);
+    expect(await lifecycle.start([a])).toBe(true);
+  });
+
   it('reports a failure to stop and stops the others', async () => {
     const log: string[] = [];
     const reported: string[] = [];
