@@ -103,43 +103,39 @@ export class Intake {
   /** Applies what a batch of reads found, the kernel's part first. */
   settle(out: Outcome): void {
     const now = this.#o.clock.now();
-    const obeyed: Loss[] = [];
-    for (const list of LISTS) {
-      const gone = out.gone.filter(({ id }) => listOf(id) === list);
-      if (gone.length === 0) continue;
-      const early = gone.filter(({ until, told }) => !told && until > now + DUE);
-      const held = this.#guard.judge(list, early, this.#o.level.sizeOf(list), now);
-      for (const { id, text } of gone) {
-        this.#o.level.tableOf(id).delete(suffixOf(id));
-        out.changed[list].push(text);
-      }
-      if (held.length > 0) this.hold(list, held, out);
-      const kept = new Set(held);
-      obeyed.push(...early.filter((loss) => !kept.has(loss)));
+    const { level } = this.#o;
+    const early = out.gone.filter(({ until, told }) => !told && until > now + DUE);
+    const held = this.#guard.judge(early, { ban: level.sizeOf('ban'), allow: level.sizeOf('allow') }, now);
+    for (const { id, text } of out.gone) {
+      level.tableOf(id).delete(suffixOf(id));
+      out.changed[listOf(id)].push(text);
     }
+    if (held.length > 0) this.hold(held, out);
+    const kept = new Set(held);
+    const obeyed = early.filter((loss) => !kept.has(loss));
     this.tell(out.changed);
     if (out.written.length > 0) this.#o.edits?.written(out.written);
     if (obeyed.length > 0) this.#o.edits?.unbanned(obeyed);
   }
 
   /** What the kernel held at start and Redis lacks: held when it is most of it, else a person's unbans. */
-  judgeKernel(list: ListName, losses: readonly Loss[], held: number, out: Outcome): void {
-    const kept = this.#guard.judge(list, losses, held, this.#o.clock.now());
-    if (kept.length > 0) this.hold(list, kept, out);
+  judgeKernel(losses: readonly Loss[], before: Readonly<Record<ListName, number>>, out: Outcome): void {
+    const kept = this.#guard.judge(losses, before, this.#o.clock.now());
+    if (kept.length > 0) this.hold(kept, out);
     else if (losses.length > 0) this.#o.edits?.unbanned(losses);
   }
 
   /** Keeps entries wanted although their keys are gone. */
-  hold(list: ListName, losses: readonly Loss[], out: Outcome): void {
+  hold(losses: readonly Loss[], out: Outcome): void {
     const first = this.#o.level.heldCount === 0;
     for (const loss of losses) {
       if (this.#o.level.tableOf(loss.id).textOf(suffixOf(loss.id)) !== undefined) continue;
       this.#o.level.hold(loss);
-      out.changed[list].push(loss.text);
+      out.changed[listOf(loss.id)].push(loss.text);
     }
     if (first) this.heldSince = this.#o.clock.now();
     this.#o.log.error(
-      { list, held: this.#o.level.heldCount },
+      { held: this.#o.level.heldCount },
       'most keys went from Redis at once; their entries stay in the kernel until their own time: unban --held accepts the loss, ban --held writes the keys back',
     );
     this.#o.edits?.held(losses);

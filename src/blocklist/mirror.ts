@@ -29,7 +29,6 @@ import { type EffectiveMode, effectiveMode } from './mode.js';
 import { Refusals } from './refusals.js';
 import { Tracking } from './tracking.js';
 
-const LISTS: readonly ListName[] = ['allow', 'ban'];
 const ENTRY_KINDS: readonly EntryKind[] = ['allow', 'ban', 'local'];
 const READ_AT_MOST = 2000;
 const PAGE = 2000;
@@ -380,7 +379,8 @@ export class Mirror implements Service, Desired {
     if (kernelAtStart === undefined) return;
     const out = outcome();
     const found = await kernelLosses(kernelAtStart(), this.level, this.#o);
-    for (const list of LISTS) this.#intake.judgeKernel(list, found[list].losses, found[list].count, out);
+    const before = { ban: found.ban.count, allow: found.allow.count };
+    this.#intake.judgeKernel([...found.allow.losses, ...found.ban.losses], before, out);
   }
 
   #learnSkew(server: EpochMs, asked: EpochMs, answered: EpochMs): void {
