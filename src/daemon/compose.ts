@@ -90,7 +90,7 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     config,
     live: () => liveFacts.current().addresses,
     allowed: { entries: () => mirror.entries('allow'), get: (text) => mirror.get('allow', text) },
-    onChange: (texts) => reconciler.changed(texts === 'all' ? 'all' : { list: 'ban', texts }),
+    onChange: (texts) => (texts === 'all' ? reconciler.judgeAll() : reconciler.changed({ list: 'ban', texts })),
     clock,
     log,
   });

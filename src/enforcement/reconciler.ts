@@ -1,23 +1,20 @@
 import { BoundedRunner } from '../base/bounded-runner.js';
-import { type Clock, type EpochMs, FOREVER } from '../base/clock.js';
+import type { Clock, EpochMs } from '../base/clock.js';
 import { Counters } from '../base/counters.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import type { Log } from '../base/log.js';
-import { prefix } from '../net/prefix.js';
+import { type Prefix, prefix } from '../net/prefix.js';
 import type { Refusal } from '../protection/admits.js';
 import type { Changed, Desired } from './desired.js';
-import { EnforcementError, type Gate, type KernelElement, type ListName, type SetBackend } from './set-backend.js';
-import { Shadow } from './shadow.js';
+import { EnforcementError, type Gate, type ListName, type SetBackend, type WantedElement } from './set-backend.js';
+import { endOf, Shadow, TOLERANCE, timeoutIsWrong } from './shadow.js';
 
 const LISTS: readonly ListName[] = ['allow', 'ban'];
 /** Elements handled before the event loop gets a turn: about 2 ms of work. */
 const CHUNK = 1000;
-/** The kernel keeps a timeout in whole seconds and at most 2,147,483 of them. */
-const LONGEST_TIMEOUT = 2_147_483;
-/** A kernel timeout may be this far (seconds) from the wanted end before it is set again. */
-const TOLERANCE = 2;
-
+/** Elements looked at and found right before the event loop gets a turn: about 2 ms. */
+const LOOKED_AT_ONCE = 10_000;
 /** What made the kernel differ from the wish without anybody wishing so. */
 export type HealCause = 'set_missing' | 'element_missing' | 'element_foreign' | 'timeout_wrong';
 
@@ -31,8 +28,6 @@ export interface ReconcilerOptions {
   readonly rebuild: () => Promise<void>;
   /** Told once when a wanted ban is kept out, and with `null` when it is no longer. */
   readonly onRefused: (text: string, refusal: Refusal | null) => void;
-  /** Told when wanted elements entered the kernel. */
-  readonly onApplied?: (list: ListName, texts: readonly string[]) => void;
 }
 
 /**
@@ -56,6 +51,7 @@ export class Reconciler implements Service {
   readonly heals = new Counters<HealCause>();
   #lookAtAll = true;
   #compareNext = true;
+  #judgeNext = true;
   #countCost = 0;
   #drift = 0;
   #lastCount = 0;
@@ -72,7 +68,7 @@ export class Reconciler implements Service {
       // Counting walks the set in the kernel (6 ms for 100,000): at most a third of a percent of time.
       atMost: () => Math.max(1000, this.#countCost * 300),
       onError: (error) => {
-        this.#lookAtAll = this.#compareNext = true;
+        this.#lookAtAll = this.#compareNext = this.#judgeNext = true;
         options.log.error(
           { err: messageOf(error) },
           'the kernel sets could not be compared with the blocklist; trying again',
@@ -103,10 +99,15 @@ export class Reconciler implements Service {
     this.#runner.wake();
   }
 
+  /** The protections are others: asks to judge every element again, also those in the kernel. */
+  judgeAll(): void {
+    this.#judgeNext = this.#lookAtAll = true;
+    this.#runner.wake();
+  }
+
   /** Asks for a comparison with the kernel's own dump. */
   compare(): void {
-    this.#compareNext = true;
-    this.#lookAtAll = true;
+    this.#compareNext = this.#lookAtAll = true;
     this.#runner.wake();
   }
 
@@ -182,47 +183,49 @@ export class Reconciler implements Service {
           if (texts.length === CHUNK) break;
         }
         for (const text of texts) dirty.delete(text);
-        await this.#bringInLine(list, texts);
+        await this.#bringInLine(list, texts, true);
         if (dirty.size > 0) await breathe();
       }
     }
   }
 
-  async #bringInLine(list: ListName, texts: readonly string[]): Promise<void> {
+  /** @param judge also ask the protections about elements that are in the kernel already */
+  async #bringInLine(list: ListName, texts: readonly string[], judge: boolean): Promise<void> {
     const { desired, backend, clock } = this.#o;
     const shadow = this.#shadow[list];
     const now = clock.now();
-    const add = [];
-    const remove = [];
+    const add: WantedElement[] = [];
+    const remove: Prefix[] = [];
     for (const text of texts) {
       const until = desired.get(list, text);
       const held = shadow.get(text);
-      const wanted = until !== undefined && until > now;
-      if (!wanted && held === undefined) {
+      if (until === undefined || until <= now) {
         this.#forgive(text, list);
-        continue;
-      }
-      const subject = prefix(text);
-      // Also for what is in the kernel already: it may have become protected, and then
-      // it leaves at once, whether or not the store is known.
-      const refusal = list === 'ban' ? this.#o.gate(subject) : null;
-      if (refusal !== null && wanted) this.#refuse(text, refusal);
-      else if (!wanted) this.#forgive(text, list);
-      if (refusal !== null) {
-        if (held !== undefined) remove.push(subject);
-      } else if (!wanted) {
-        if (desired.complete) remove.push(subject);
+        if (held === undefined) continue;
+        const subject = prefix(text);
+        // What is protected leaves at once, whether or not the store is known.
+        if (desired.complete || (judge && this.#isRefused(list, subject))) remove.push(subject);
       } else if (held === undefined || Math.abs(held - until) > 999) {
-        add.push({ prefix: subject, until, fresh: held === undefined });
-      } else this.#forgive(text, list);
+        add.push({ prefix: prefix(text), until, fresh: held === undefined });
+      } else if (judge) {
+        const subject = prefix(text);
+        const refusal = list === 'ban' ? this.#o.gate(subject) : null;
+        if (refusal === null) this.#forgive(text, list);
+        else {
+          this.#refuse(text, refusal);
+          remove.push(subject);
+        }
+      }
     }
     if (add.length === 0 && remove.length === 0) return;
     const result = await backend.apply(list, add, remove);
     for (const removed of remove) shadow.delete(removed.text);
     const kept = new Set<string>();
+    const leaving: Prefix[] = [];
     for (const { element, refusal } of result.refused) {
       kept.add(element.prefix.text);
       this.#refuse(element.prefix.text, refusal);
+      if (shadow.get(element.prefix.text) !== undefined) leaving.push(element.prefix);
     }
     for (const { text, error } of result.failed) {
       kept.add(text);
@@ -230,14 +233,19 @@ export class Reconciler implements Service {
         this.#o.log.error({ element: text, err: error.message }, 'the kernel did not take an element');
       this.#failed.set(text, error);
     }
-    const applied: string[] = [];
     for (const { prefix: p, until } of add) {
       if (kept.has(p.text)) continue;
       shadow.set(p.text, until);
       this.#forgive(p.text, list);
-      applied.push(p.text);
     }
-    if (applied.length > 0) this.#o.onApplied?.(list, applied);
+    if (leaving.length > 0) {
+      await backend.apply(list, [], leaving);
+      for (const { text } of leaving) shadow.delete(text);
+    }
+  }
+
+  #isRefused(list: ListName, subject: Prefix): boolean {
+    return list === 'ban' && this.#o.gate(subject) !== null;
   }
 
   #refuse(text: string, refusal: Refusal): void {
@@ -273,12 +281,14 @@ export class Reconciler implements Service {
     const { complete } = this.#o.desired;
     const began = this.#o.clock.monotonic();
     this.#lookAtAll = this.#compareNext = false;
+    const judge = this.#judgeNext;
+    this.#judgeNext = false;
     for (const list of LISTS) {
       const shadow = this.#shadow[list];
       shadow.forgetEnded(this.#o.clock.now());
       if (withDump) await this.#believeTheKernel(list);
-      await this.#each(list, desiredTexts(this.#o.desired, list));
-      if (complete || list === 'ban') await this.#each(list, shadow.keys());
+      await this.#each(list, this.#unlike(list, judge), judge);
+      if (complete || judge) await this.#each(list, this.#unwanted(list), judge);
     }
     for (const text of [...this.#refused.keys()]) {
       if (this.#o.desired.get('ban', text) === undefined) this.#forgive(text, 'ban');
@@ -291,17 +301,42 @@ export class Reconciler implements Service {
     if (complete && this.#completeSince === null && !this.#compareNext) this.#completeSince = this.#o.clock.now();
   }
 
-  async #each(list: ListName, texts: Iterable<string>): Promise<void> {
+  /** Wanted elements that the kernel does not hold as wanted; all of them when they are to be judged. */
+  *#unlike(list: ListName, judge: boolean): Generator<string | null> {
+    const shadow = this.#shadow[list];
+    let looked = 0;
+    for (const [text, until] of this.#o.desired.entries(list)) {
+      const held = judge ? undefined : shadow.get(text);
+      if (held === undefined || Math.abs(held - until) > 999) yield text;
+      looked += 1;
+      if (looked % LOOKED_AT_ONCE === 0) yield null;
+    }
+  }
+
+  /** Elements believed to be in the kernel that nobody wants. */
+  *#unwanted(list: ListName): Generator<string | null> {
+    let looked = 0;
+    for (const text of this.#shadow[list].keys()) {
+      if (this.#o.desired.get(list, text) === undefined) yield text;
+      looked += 1;
+      if (looked % LOOKED_AT_ONCE === 0) yield null;
+    }
+  }
+
+  /** @param texts `null` among them = a good moment to let others work */
+  async #each(list: ListName, texts: Iterable<string | null>, judge: boolean): Promise<void> {
     let chunk: string[] = [];
     for (const text of texts) {
-      chunk.push(text);
-      if (chunk.length < CHUNK) continue;
-      await this.#bringInLine(list, chunk);
-      chunk = [];
+      if (text !== null) {
+        chunk.push(text);
+        if (chunk.length < CHUNK) continue;
+        await this.#bringInLine(list, chunk, judge);
+        chunk = [];
+      }
       await breathe();
       await this.#drain();
     }
-    if (chunk.length > 0) await this.#bringInLine(list, chunk);
+    if (chunk.length > 0) await this.#bringInLine(list, chunk, judge);
   }
 
   /** Corrects the shadow by the kernel's own dump, counting what somebody else changed. */
@@ -345,22 +380,6 @@ export class Reconciler implements Service {
     await this.#drain();
     await breathe();
   }
-}
-
-function endOf(element: KernelElement, now: EpochMs): EpochMs {
-  return element.timeout === 0 ? FOREVER : now + element.timeout * 1000;
-}
-
-/** Whether the kernel would end this element at another time than believed; the longest timeouts are refreshed half-way. */
-function timeoutIsWrong(element: KernelElement, believed: EpochMs, now: EpochMs): boolean {
-  if (believed === FOREVER || element.timeout === 0) return believed !== FOREVER || element.timeout !== 0;
-  const left = (believed - now) / 1000;
-  if (left > LONGEST_TIMEOUT) return element.timeout < LONGEST_TIMEOUT / 2;
-  return Math.abs(left - element.timeout) > TOLERANCE;
-}
-
-function* desiredTexts(desired: Desired, list: ListName): Generator<string> {
-  for (const [text] of desired.entries(list)) yield text;
 }
 
 const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));

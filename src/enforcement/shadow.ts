@@ -1,4 +1,9 @@
 import { type EpochMs, FOREVER } from '../base/clock.js';
+import { LONGEST_TIMEOUT } from '../netlink/ipset.js';
+import type { KernelElement } from './set-backend.js';
+
+/** A kernel timeout may be this far (seconds) from the wanted end before it is set again. */
+export const TOLERANCE = 2;
 
 /**
  * What this process believes one list of the kernel holds: canonical prefix
@@ -96,4 +101,17 @@ export class Shadow {
     this.#ends.delete(second);
     this.#ending -= count;
   }
+}
+
+/** When the kernel will end this element. */
+export function endOf(element: KernelElement, now: EpochMs): EpochMs {
+  return element.timeout === 0 ? FOREVER : now + element.timeout * 1000;
+}
+
+/** Whether the kernel would end this element at another time than believed; the longest timeouts are refreshed half-way. */
+export function timeoutIsWrong(element: KernelElement, believed: EpochMs, now: EpochMs): boolean {
+  if (believed === FOREVER || element.timeout === 0) return believed !== FOREVER || element.timeout !== 0;
+  const left = (believed - now) / 1000;
+  if (left > LONGEST_TIMEOUT) return element.timeout < LONGEST_TIMEOUT / 2;
+  return Math.abs(left - element.timeout) > TOLERANCE;
 }

@@ -175,7 +175,7 @@ describe('the reconciler', () => {
     const { becomes, guarded, reconciler } = await lab({ wish: { '203.0.113.9': HOUR } });
     await becomes(['203.0.113.9']);
     guarded.set('203.0.113.9', { cause: 'listed', detail: 'is listed' });
-    reconciler.changed('all');
+    reconciler.judgeAll();
     await waitFor('out', async () => {
       reconciler.changed({ list: 'ban', texts: ['203.0.113.9'] });
       await new Promise((resolve) => setImmediate(resolve));
@@ -187,7 +187,7 @@ describe('the reconciler', () => {
   it('takes a protected element of an adopted set out, also while the store is not known', async () => {
     const { becomes, guarded, reconciler } = await lab({ kernel: ['203.0.113.1', '203.0.113.2'], complete: false });
     guarded.set('203.0.113.1', { cause: 'this_machine', detail: 'is own address' });
-    reconciler.changed('all');
+    reconciler.judgeAll();
     await becomes(['203.0.113.2']);
   });
 
