@@ -19,17 +19,22 @@ const step = async (title) => {
 };
 const shown = (command) => say(paint('2', `   $ ${command}`));
 const lines = (text) => {
-  for (const line of text.split('\n')) say(`   ${line}`);
+  const width = Math.max(40, (process.stdout.columns ?? 120) - 4);
+  for (const line of text.split('\n')) {
+    for (let at = 0; at === 0 || at < line.length; at += width) say(`   ${line.slice(at, at + width)}`);
+  }
 };
 const good = (text) => say(`   ${paint('32', 'ok')}  ${text}`);
 
+const quoted = (word) => (/[\s"]/.test(word) ? `"${word}"` : word);
+
 let config = '';
 const barricata = (...args) => {
-  shown(`barricata ${args.join(' ')}`);
+  shown(`barricata ${args.map(quoted).join(' ')}`);
   return stage.on('server', process.execPath, stage.program, ...args, '--config', config);
 };
 const redis = (...args) => {
-  shown(`redis-cli ${args.map((a) => (/[\s"]/.test(a) ? `"${a}"` : a)).join(' ')}`);
+  shown(`redis-cli ${args.map(quoted).join(' ')}`);
   return stage.on('server', 'redis-cli', '-s', join(stage.folder, 'run/redis.sock'), ...args).out;
 };
 const element = (address) =>
