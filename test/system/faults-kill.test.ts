@@ -143,7 +143,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
 
       await b.start(keep);
       expect(redisServers(b)).toEqual([redis]);
-      expect(b.log).toContain('adopted the redis-server');
+      await waitFor('it says so', () => b.log.includes('adopted the redis-server'), 2000);
       expect(served(attacker)).toBe(false);
       expect(served(client)).toBe(true);
       echoes.kill('SIGINT');
