@@ -16,12 +16,16 @@ export function createLog(level = 'info'): Log {
   return pino(options, { write: (line: string) => void process.stdout.write(`${readable(line)}\n`) });
 }
 
+/** What could move the cursor or hide text: control, bidirectional and line-separating characters. */
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
+const escaped = (c: string): string => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
 /** A JSON log line for people: time, level unless it is info, message, then the fields. Control characters stay escaped. */
 export function readable(line: string): string {
   const { time, level, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
   const name = Number(level) === 30 ? '' : `${pino.levels.labels[Number(level)] ?? level}: `;
   const rest = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
-  return [String(time).slice(11, 19), `${name}${JSON.stringify(msg ?? '').slice(1, -1)}`, ...rest].join(' ');
+  return [String(time).slice(11, 19), `${name}${String(msg ?? '').replace(CONTROL, escaped)}`, ...rest].join(' ');
 }
 
 /**
