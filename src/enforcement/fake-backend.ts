@@ -21,50 +21,6 @@ interface FakeElement {
 
 type FakeSet = Map<string, FakeElement>;
 
-/** Time that stands still until a test moves it. */
-export class MovableClock implements Clock {
-  #now: EpochMs;
-  #monotonic = 0;
-  readonly #timers = new Set<{ readonly at: number; readonly run: () => void }>();
-
-  constructor(now: EpochMs = 1_700_000_000_000) {
-    this.#now = now;
-  }
-
-  now(): EpochMs {
-    return this.#now;
-  }
-
-  monotonic(): number {
-    return this.#monotonic;
-  }
-
-  after(ms: number, run: () => void): () => void {
-    const timer = { at: this.#monotonic + ms, run };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-
-  /** Moves time on and runs, in order, what came due. */
-  advance(ms: number): void {
-    const end = this.#monotonic + ms;
-    for (;;) {
-      let next: { readonly at: number; readonly run: () => void } | null = null;
-      for (const timer of this.#timers) if (timer.at <= end && (next === null || timer.at < next.at)) next = timer;
-      if (next === null) break;
-      this.#timers.delete(next);
-      this.#move(Math.max(this.#monotonic, next.at));
-      next.run();
-    }
-    this.#move(end);
-  }
-
-  #move(to: number): void {
-    this.#now += to - this.#monotonic;
-    this.#monotonic = to;
-  }
-}
-
 /**
  * Sets in memory that behave as the kernel's do, for tests and dry runs; the
  * conformance suite holds it to that. Its time is the clock it was given.

@@ -2,13 +2,14 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Clock, type EpochMs, FOREVER, systemClock } from '../../src/base/clock.js';
 import { Commands } from '../../src/enforcement/command.js';
-import { FakeBackend, MovableClock } from '../../src/enforcement/fake-backend.js';
+import { FakeBackend } from '../../src/enforcement/fake-backend.js';
 import { IpsetBackend } from '../../src/enforcement/ipset-backend.js';
 import { IpsetRestoreBackend } from '../../src/enforcement/ipset-restore.js';
 import type { Gate, KernelElement, ListName, SetBackend, WantedElement } from '../../src/enforcement/set-backend.js';
 import { type Prefix, prefix, prefixOf } from '../../src/net/prefix.js';
 import { PrefixSet } from '../../src/net/prefix-set.js';
 import { admits, type Protection, type ProtectionFacts } from '../../src/protection/admits.js';
+import { FakeClock } from '../support/clock.js';
 import { hasFeatures } from '../support/feature.js';
 import { enterPrivateNetns, run, waitFor } from '../support/netns.js';
 
@@ -42,14 +43,14 @@ const real = (kind: (options: { gate: Gate; clock: Clock; maxelem: number }) => 
 });
 
 function fakeRig(): Rig {
-  const clock = new MovableClock();
+  const clock = new FakeClock();
   return {
     clock,
     make: (options = {}) => new FakeBackend({ gate, clock, maxelem: 65_536, ...options }),
     async until(what, condition) {
       for (let moved = 0; moved < 5000; moved += 100) {
         if (await condition()) return;
-        clock.advance(100);
+        await clock.advance(100);
       }
       throw new Error(`not within 5 s: ${what}`);
     },

@@ -5,7 +5,7 @@ import { parseConfig } from '../../../src/config/load.js';
 import { ProtectedFacts } from '../../../src/daemon/gate.js';
 import type { Address } from '../../../src/net/address.js';
 import { prefix } from '../../../src/net/prefix.js';
-import { FakeClock, settle } from '../../support/clock.js';
+import { FakeClock } from '../../support/clock.js';
 
 function lab(yaml = 'host: test\n') {
   const clock = new FakeClock();
@@ -68,10 +68,7 @@ describe('the protected facts', () => {
     facts.allowChanged(['203.0.113.9']);
     expect(refused('203.0.113.9')).toBe('allowed');
     told.length = 0;
-    for (let i = 0; i < 60; i++) {
-      clock.advance(100);
-      await settle();
-    }
+    await clock.advance(6000);
     expect(refused('203.0.113.9')).toBeNull();
     expect(told.flat()).toContain('203.0.113.9');
     await facts.stop();

@@ -2,11 +2,12 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type EpochMs, FOREVER } from '../../../src/base/clock.js';
 import { createLog } from '../../../src/base/log.js';
 import type { Desired } from '../../../src/enforcement/desired.js';
-import { FakeBackend, MovableClock } from '../../../src/enforcement/fake-backend.js';
+import { FakeBackend } from '../../../src/enforcement/fake-backend.js';
 import { Reconciler } from '../../../src/enforcement/reconciler.js';
 import type { ListName } from '../../../src/enforcement/set-backend.js';
 import { prefix } from '../../../src/net/prefix.js';
 import type { Refusal } from '../../../src/protection/admits.js';
+import { FakeClock } from '../../support/clock.js';
 import { waitFor } from '../../support/netns.js';
 
 const HOUR = 3_600_000;
@@ -29,7 +30,7 @@ afterEach(async () => {
 });
 
 async function lab(options: { kernel?: string[]; complete?: boolean; wish?: Record<string, number> } = {}) {
-  const clock = new MovableClock();
+  const clock = new FakeClock();
   const wish = new Wish();
   wish.complete = options.complete ?? true;
   for (const [text, ms] of Object.entries(options.wish ?? {})) wish.lists.ban.set(text, clock.now() + ms);
@@ -65,7 +66,7 @@ async function lab(options: { kernel?: string[]; complete?: boolean; wish?: Reco
     waitFor(
       `the kernel holds ${texts.join(' ')}`,
       async () => {
-        clock.advance(100);
+        await clock.advance(100);
         await new Promise((resolve) => setImmediate(resolve));
         return (await inKernel(list)).join() === [...texts].sort().join();
       },
@@ -133,7 +134,7 @@ describe('the reconciler', () => {
     await becomes(['203.0.113.1']);
     await backend.apply('ban', [{ prefix: prefix('203.0.113.1'), until: clock.now() + 60_000 }], []);
     await waitFor('the timeout is right', async () => {
-      clock.advance(1000);
+      await clock.advance(1000);
       await new Promise((resolve) => setImmediate(resolve));
       return ((await backend.find('ban', prefix('203.0.113.1')))?.timeout ?? 0) > 3000;
     });
