@@ -4,58 +4,62 @@ import { messageOf } from './errors.js';
 export interface Service {
   readonly name: string;
   start(): Promise<void>;
+  /** Called also after a start that failed, to undo what that start had made. */
   stop(): Promise<void>;
 }
 
 /**
  * Starts services in order and stops them in reverse. When one fails to start,
- * those before it are stopped again and the failure is thrown. A failure to
- * stop is reported and does not keep the others from stopping. A stop while
- * they start waits for the one at hand, and the rest is not started.
+ * it and those before it are stopped again and the failure is thrown. A failure
+ * to stop is reported and does not keep the others from stopping.
  */
 export class Lifecycle {
   readonly #started: Service[] = [];
   readonly #onStopError: (name: string, message: string) => void;
-  #starting: Promise<void> | null = null;
-  #stopAsked = false;
+  #starting: Promise<unknown> | null = null;
+  #stopping: Promise<void> | null = null;
 
   constructor(onStopError: (name: string, message: string) => void) {
     this.#onStopError = onStopError;
   }
 
-  /** @returns whether all were started; false when it was asked to stop meanwhile */
+  /** @returns whether all of them started; `false` when `stop` was called meanwhile */
   async start(services: readonly Service[]): Promise<boolean> {
-    this.#stopAsked = false;
-    this.#starting = this.#startEach(services);
+    const starting = Promise.resolve().then(() => this.#startAll(services));
+    this.#starting = starting.catch(() => {});
     try {
-      await this.#starting;
+      return await starting;
     } finally {
       this.#starting = null;
     }
-    return !this.#stopAsked;
   }
 
-  async stop(): Promise<void> {
-    this.#stopAsked = true;
-    // A failure to start is thrown to whoever asked for the start.
-    await this.#starting?.catch(() => undefined);
-    await this.#stopStarted();
+  /** Waits for a start under way to give up, then stops what had started. Called again, waits for the first call. */
+  stop(): Promise<void> {
+    this.#stopping ??= (async () => {
+      await this.#starting;
+      await this.#stopAll();
+    })().finally(() => {
+      this.#stopping = null;
+    });
+    return this.#stopping;
   }
 
-  async #startEach(services: readonly Service[]): Promise<void> {
+  async #startAll(services: readonly Service[]): Promise<boolean> {
     for (const service of services) {
-      if (this.#stopAsked) return;
+      if (this.#stopping) return false;
+      this.#started.push(service);
       try {
         await service.start();
-        this.#started.push(service);
       } catch (error) {
-        await this.#stopStarted();
+        await this.#stopAll();
         throw error;
       }
     }
+    return this.#stopping === null;
   }
 
-  async #stopStarted(): Promise<void> {
+  async #stopAll(): Promise<void> {
     for (let service = this.#started.pop(); service; service = this.#started.pop()) {
       try {
         await service.stop();

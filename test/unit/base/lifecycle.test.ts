@@ -26,11 +26,58 @@ describe('Lifecycle', () => {
     expect(log).toEqual(['+a', '+b', '+c', '-c', '-b', '-a']);
   });
 
-  it('stops what was started when one fails to start, and throws that failure', async () => {
+  it('stops what was started when one fails to start, that one included, and throws that failure', async () => {
     const log: string[] = [];
     const lifecycle = new Lifecycle(() => {});
     await expect(lifecycle.start(services(log, { start: 'c' }))).rejects.toThrow('c does not start');
+    expect(log).toEqual(['+a', '+b', '-c', '-b', '-a']);
+  });
+
+  it('undoes what a service had made before its start failed', async () => {
+    const made = new Set<string>();
+    const lifecycle = new Lifecycle(() => {});
+    const half: Service = {
+      name: 'half',
+      start: async () => {
+        made.add('sets');
+        throw new Error('no rules');
+      },
+      stop: async () => void made.delete('sets'),
+    };
+    await expect(lifecycle.start([half])).rejects.toThrow('no rules');
+    expect(made).toEqual(new Set());
+  });
+
+  it('stopped while a service starts waits for it, starts no other, and says so', async () => {
+    const log: string[] = [];
+    const lifecycle = new Lifecycle(() => {});
+    const [a, b, c] = services(log) as [Service, Service, Service];
+    let goOn = () => {};
+    const slow: Service = {
+      ...b,
+      start: async () => {
+        await new Promise<void>((resolve) => {
+          goOn = resolve;
+        });
+        await b.start();
+      },
+    };
+    const started = lifecycle.start([a, slow, c]);
+    await new Promise((resolve) => setImmediate(resolve));
+    let stopped = 0;
+    const stops = [lifecycle.stop(), lifecycle.stop()].map((stop) =>
+      stop.then(() => {
+        stopped += 1;
+      }),
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(log).toEqual(['+a']);
+    expect(stopped).toBe(0);
+    goOn();
+    expect(await started).toBe(false);
+    await Promise.all(stops);
     expect(log).toEqual(['+a', '+b', '-b', '-a']);
+    expect(await lifecycle.start([a])).toBe(true);
   });
 
   it('that is stopped while it starts waits for the service at hand, and starts no other', async () => {
