@@ -1,4 +1,4 @@
-import { controlRequest } from '../../daemon/control.js';
+import { runningDaemon } from '../../daemon/control.js';
 import { removeFromKernel } from '../../daemon/kernel.js';
 import { configOf, controlSocket } from '../context.js';
 import type { GlobalOptions } from '../options.js';
@@ -7,9 +7,7 @@ import { CommandExit, EXIT, tell } from '../output.js';
 /** Removes rules, then sets; works after a kill -9, and refuses while a daemon would put them back. */
 export async function run(_args: readonly string[], options: GlobalOptions): Promise<number> {
   const config = await configOf(options);
-  const running = (await controlRequest(controlSocket(config), '/pid', 1000).catch(() => null)) as {
-    pid: number;
-  } | null;
+  const running = await runningDaemon(controlSocket(config));
   if (running) {
     throw new CommandExit(
       EXIT.no,

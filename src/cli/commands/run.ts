@@ -20,6 +20,7 @@ export async function run(
     embeddedRedis: options.embeddedRedis === true,
   });
   await daemon.start();
-  await daemon.ended;
-  return EXIT.done;
+  if ((await daemon.ended) === 'asked') return EXIT.done;
+  // What failed may have left something behind that would keep the process alive.
+  process.exit(EXIT.unreachable);
 }

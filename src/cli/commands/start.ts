@@ -1,12 +1,13 @@
 import { execFile, spawn } from 'node:child_process';
-import { mkdir, open, readFile, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { controlRequest } from '../../daemon/control.js';
+import { messageOf } from '../../base/errors.js';
+import { runningDaemon } from '../../daemon/control.js';
 import { configOf, controlSocket, daemonStatus } from '../context.js';
 import type { GlobalOptions } from '../options.js';
-import { CommandExit, EXIT, tell } from '../output.js';
+import { CommandExit, EXIT, printable, tell } from '../output.js';
 
 const execute = promisify(execFile);
 const READY_WITHIN_MS = 30_000;
@@ -14,21 +15,20 @@ const READY_WITHIN_MS = 30_000;
 /** Starts the daemon in the background and waits until it enforces: by systemd where it has our unit. */
 export async function run(_args: readonly string[], options: GlobalOptions & { onStop?: string }): Promise<number> {
   const config = await configOf(options);
-  const running = (await controlRequest(controlSocket(config), '/pid', 1000).catch(() => null)) as {
-    pid: number;
-  } | null;
+  const running = await runningDaemon(controlSocket(config));
   if (running) {
     tell(`Barricata runs already, process ${running.pid}`);
     return EXIT.no;
   }
   if (await systemdHasUnit()) {
-    await execute('systemctl', ['start', 'barricata']);
+    await execute('systemctl', ['start', 'barricata']).catch((error: { stderr?: string } & Error) => {
+      throw new CommandExit(EXIT.unreachable, (error.stderr || error.message).trim());
+    });
     tell('started by systemd; its log: journalctl -u barricata');
     return EXIT.done;
   }
-  await mkdir(config.state, { recursive: true });
   const logFile = join(config.state, 'barricata.log');
-  const log = await open(logFile, 'a', 0o640);
+  const log = await openLog(config.state, logFile);
   const program = fileURLToPath(new URL('../main.js', import.meta.url));
   const child = spawn(
     process.execPath,
@@ -41,10 +41,12 @@ export async function run(_args: readonly string[], options: GlobalOptions & { o
   });
   const from = (await stat(logFile)).size;
   const deadline = performance.now() + READY_WITHIN_MS;
+  let problem = `see: barricata status, and ${logFile}`;
   while (performance.now() < deadline) {
     if (ended !== null)
       throw new CommandExit(EXIT.unreachable, `Barricata ended at once:\n${await tail(logFile, from)}`);
     const status = await daemonStatus(config, 1000).catch(() => null);
+    if (status?.problems[0] !== undefined) problem = status.problems[0];
     if (status?.ready) {
       child.unref();
       await log.close();
@@ -57,8 +59,20 @@ export async function run(_args: readonly string[], options: GlobalOptions & { o
   child.unref();
   throw new CommandExit(
     EXIT.unreachable,
-    `Barricata runs but is not ready after ${READY_WITHIN_MS / 1000} s; see: barricata status, and ${logFile}`,
+    `Barricata runs but is not ready after ${READY_WITHIN_MS / 1000} s: ${printable(problem)}`,
   );
+}
+
+async function openLog(state: string, file: string): Promise<FileHandle> {
+  try {
+    await mkdir(state, { recursive: true });
+    return await open(file, 'a', 0o640);
+  } catch (error) {
+    throw new CommandExit(
+      EXIT.unreachable,
+      `${file} cannot be written (${messageOf(error)}): run as root, or set state: to a directory that may be written`,
+    );
+  }
 }
 
 async function systemdHasUnit(): Promise<boolean> {

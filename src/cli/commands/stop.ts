@@ -1,4 +1,5 @@
-import { controlRequest } from '../../daemon/control.js';
+import { ControlError, controlRequest, runningDaemon } from '../../daemon/control.js';
+import { startOf } from '../../daemon/instance.js';
 import { configOf, controlSocket } from '../context.js';
 import type { GlobalOptions } from '../options.js';
 import { CommandExit, EXIT, tell } from '../output.js';
@@ -8,17 +9,18 @@ const STOPPED_WITHIN_MS = 20_000;
 /** Asks the daemon to end and waits until its process is gone. */
 export async function run(_args: readonly string[], options: GlobalOptions): Promise<number> {
   const socket = controlSocket(await configOf(options));
-  const running = (await controlRequest(socket, '/pid', 2000).catch(() => null)) as {
-    pid: number;
-    onStop: string;
-  } | null;
+  const running = await runningDaemon(socket);
   if (!running) {
     tell('Barricata does not run');
     return EXIT.no;
   }
-  await controlRequest(socket, '/stop');
+  const start = await startOf(running.pid);
+  await controlRequest(socket, '/stop').catch((error: unknown) => {
+    // It ended between the two requests.
+    if (!(error instanceof ControlError && error.kind === 'not_running')) throw error;
+  });
   const deadline = performance.now() + STOPPED_WITHIN_MS;
-  while (isAlive(running.pid)) {
+  while (start !== '' && (await startOf(running.pid)) === start) {
     if (performance.now() > deadline) {
       throw new CommandExit(
         EXIT.unreachable,
@@ -33,14 +35,4 @@ export async function run(_args: readonly string[], options: GlobalOptions): Pro
       : 'stopped; the bans stay in the kernel until their own timeouts. To remove them: barricata cleanup',
   );
   return EXIT.done;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it lives and belongs to somebody else.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
