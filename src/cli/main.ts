@@ -112,13 +112,21 @@ try {
     process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
   } else if (error instanceof BarricataError) {
     tell(messageOf(error));
-    process.exitCode = exitCodeOf(error);
-  } else throw error;
+    process.exitCode = error.name === 'ConfigError' ? EXIT.usage : EXIT.unreachable;
+  } else {
+    tell(unexpected(error));
+    process.exitCode = EXIT.unreachable;
+  }
 }
 
-/** A boundary's failure as an exit code: what cannot be reached is 4, what is wrong in the input is 2. */
-function exitCodeOf(error: BarricataError): number {
-  if (error.name === 'ConfigError') return EXIT.usage;
-  if (error.name === 'BlocklistError' || error.name === 'ControlError') return EXIT.unreachable;
-  return EXIT.no;
+/** One line for what no boundary has put into words; never exit code 1, which is an answer. */
+function unexpected(error: unknown): string {
+  const message = messageOf(error)
+    .trim()
+    .replace(/\s*\n\s*/g, '; ');
+  const { code, syscall } = error as { code?: unknown; syscall?: unknown };
+  if (code === 'EACCES' || code === 'EPERM') return `${message}: run as root (sudo)`;
+  if (typeof syscall === 'string') return message;
+  if (process.env['BARRICATA_LOG'] === 'debug' && error instanceof Error) return error.stack ?? message;
+  return `${message} (a defect in Barricata; BARRICATA_LOG=debug shows where)`;
 }

@@ -18,18 +18,34 @@ export interface DaemonOptions {
 }
 
 /** Settings that are read once; a change of these needs a restart. */
-const FIXED = ['state', 'run', 'host', 'redis', 'queue', 'enforcement', 'suricata', 'filter', 'limits'] as const;
+const FIXED = [
+  'state',
+  'run',
+  'host',
+  'redis',
+  'queue',
+  'enforcement',
+  'suricata',
+  'filter',
+  'limits',
+  'mode',
+] as const;
+
+/** Exit code after a defect, and how long a stop may take then, ms. */
+const FAILED = 4;
+const STOP_WITHIN = 30_000;
 
 /** The running program: starts the parts, follows signals, stops the parts. */
 export class Daemon {
-  /** Settles when the daemon has stopped. */
-  readonly ended: Promise<void>;
+  /** Settles when the daemon has stopped: as it was asked to, or because of a defect. */
+  readonly ended: Promise<'asked' | 'failed'>;
   readonly #o: DaemonOptions;
   readonly #lifecycle: Lifecycle;
   #parts: Parts | null = null;
   #stopping: Promise<void> | null = null;
-  #end: () => void = () => {};
-  readonly #signals: [NodeJS.Signals, () => void][] = [];
+  #end: (how: 'asked' | 'failed') => void = () => {};
+  #failed = false;
+  readonly #listeners: [event: string, (thrown: unknown) => void][] = [];
 
   constructor(options: DaemonOptions) {
     this.#o = options;
@@ -41,7 +57,10 @@ export class Daemon {
     });
   }
 
-  /** @throws ConfigError, or the error of the part that did not start; what had started is stopped again */
+  /**
+   * Asked to stop meanwhile, it returns early; `ended` settles as after any stop.
+   * @throws ConfigError, or the error of the part that did not start; what had started is stopped again
+   */
   async start(): Promise<void> {
     const { log, version } = this.#o;
     const config = this.#load();
@@ -58,10 +77,17 @@ export class Daemon {
       },
       'Barricata starts',
     );
+    for (const event of ['uncaughtException', 'unhandledRejection'])
+      this.#listen(event, (thrown) => this.#fail(event, thrown));
     this.#listen('SIGTERM', () => void this.stop('SIGTERM'));
     this.#listen('SIGINT', () => void this.stop('SIGINT'));
     this.#listen('SIGHUP', () => this.reload());
-    if (!(await this.#lifecycle.start(parts.services))) return;
+    try {
+      if (!(await this.#lifecycle.start(parts.services))) return;
+    } catch (error) {
+      this.#unlisten();
+      throw error;
+    }
     for (const key of config.inactive) log.warn({ key }, `${key} is accepted, but this version does not act on it`);
     log.info('Barricata runs');
     void probeSuricata(config.suricata.rules).then((probe) =>
@@ -74,9 +100,9 @@ export class Daemon {
     this.#stopping ??= (async () => {
       this.#o.log.info(`stopping: ${why}`);
       await this.#lifecycle.stop();
-      for (const [signal, listener] of this.#signals) process.off(signal, listener);
+      this.#unlisten();
       this.#o.log.info('stopped');
-      this.#end();
+      this.#end(this.#failed ? 'failed' : 'asked');
     })();
     return this.#stopping;
   }
@@ -109,8 +135,26 @@ export class Daemon {
     return { ...config, enforcement, redis };
   }
 
-  #listen(signal: NodeJS.Signals, listener: () => void): void {
-    process.on(signal, listener);
-    this.#signals.push([signal, listener]);
+  /**
+   * An error that nobody expected: what the program believes may be wrong now,
+   * so it stops as it would when asked. The bans stay or go as `on_stop` says.
+   */
+  #fail(event: string, thrown: unknown): void {
+    const stack = thrown instanceof Error ? thrown.stack : undefined;
+    this.#o.log.fatal({ event, err: messageOf(thrown), stack }, 'a defect in Barricata: it stops');
+    if (this.#failed) return;
+    this.#failed = true;
+    // Also when a part cannot stop any more; systemd, or whoever watches, starts it again.
+    setTimeout(() => process.exit(FAILED), STOP_WITHIN).unref();
+    void this.stop(event);
+  }
+
+  #listen(event: string, listener: (thrown: unknown) => void): void {
+    process.on(event, listener);
+    this.#listeners.push([event, listener]);
+  }
+
+  #unlisten(): void {
+    for (const [event, listener] of this.#listeners.splice(0)) process.off(event, listener);
   }
 }

@@ -89,9 +89,12 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
   // A path that exists and cannot be opened keeps it from being ready; one that does not exist yet does not.
   const unopened = base.eve.filter((path) => !path.opened && path.problem !== null);
   const ready =
+    base.redis.up &&
     base.kernel.complete &&
+    base.kernel.failures.length === 0 &&
     base.kernel.rules === 'in place' &&
     filterPath.settled &&
+    parts.heartbeat.problem === null &&
     alertPath.problem === null &&
     unopened.length === 0;
   return { ...base, ready, problems: problemsOf(base, parts, eve.problems) };
@@ -107,19 +110,19 @@ function problemsOf(
     base.kernel.rules === 'in place'
       ? null
       : `the rules are ${base.kernel.rules}${kernel.rules.problem ? `: ${kernel.rules.problem}` : ''}`,
+    ...base.kernel.failures,
     base.kernel.complete ? null : 'the kernel was not compared completely yet',
-    base.blocklist.held === 0
-      ? null
-      : `${base.blocklist.held} entries went at once and are held: barricata unban --held accepts it, barricata ban --held writes them back`,
+    heartbeat.problem,
     base.queue.bound || base.mode === 'off'
       ? null
       : `the packet queue is not bound: ${base.queue.problem ?? 'starting'}`,
     alertPath.problem,
     ...base.eve.filter((path) => path.problem !== null).map((path) => `${path.source}: ${path.problem}`),
+    base.blocklist.held === 0
+      ? null
+      : `${base.blocklist.held} entries went at once and are held: barricata unban --held accepts it, barricata ban --held writes them back`,
     ...unmatched.map(({ problem }) => problem),
     base.limits.reached,
-    heartbeat.problem,
-    ...base.kernel.failures,
     ...kernel.notes,
     ...base.protections.problems,
     ...settings.problems,

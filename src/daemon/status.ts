@@ -68,7 +68,10 @@ export interface DaemonStatus {
     readonly sshPeers: number;
     readonly problems: readonly string[];
   };
-  /** The first comparison is complete, the queue is bound and every existing eve source is open. */
+  /**
+   * The first comparison is complete, the rules are in place, nothing is left out of a set, the queue is bound,
+   * Redis answers, this host's name is its own, and every existing eve source is open.
+   */
   readonly ready: boolean;
   /** What keeps it from being ready, and other things a person should know, worst first. */
   readonly problems: readonly string[];
