@@ -84,6 +84,12 @@ export class EntryTable {
     yield* this.#byText.keys();
   }
 
+  /** Suffixes of all keys, in any spelling. */
+  *suffixes(): Generator<string> {
+    yield* this.#codes.keys();
+    yield* this.#aliases.keys();
+  }
+
   /** Every spelling under which this prefix has a key. */
   spellings(text: string): string[] {
     return [...(this.#codes.has(text) ? [text] : []), ...(this.#byText.get(text) ?? [])];

@@ -8,6 +8,9 @@ import { type Loss, LossGuard } from './loss-guard.js';
 import type { Refusals } from './refusals.js';
 
 const LISTS: readonly ListName[] = ['allow', 'ban'];
+/** Entries handled before the event loop gets a turn: about 1 ms of work. */
+const CHUNK = 500;
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 /** A key may go this much before its end, in ms, and still count as expired. */
 export const DUE = 2000;
 /** What the scripts say of a key that is not there. */
@@ -21,11 +24,15 @@ export type WrittenKey = readonly [id: EntryId, isNew: boolean];
 export interface EditSink {
   /** Keys that were written: their value says whether by our own writers. */
   written(ids: readonly WrittenKey[]): void;
+  /** Every key found at start; read as it is consumed. */
+  all?(ids: Iterable<WrittenKey>): void;
   /** Entries whose keys somebody removed. */
   unbanned(losses: readonly Loss[]): void;
-  /** Removals taken for unbans that belong to a mass loss after all. */
-  held(losses: readonly Loss[]): void;
+  /** Entries of a mass loss of `total`, told in parts; some were taken for unbans before. */
+  held(losses: readonly Loss[], total: number): void;
 }
+
+export const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** What a batch of reads found. */
 export interface Outcome {
@@ -50,6 +57,9 @@ export interface IntakeOptions {
 export class Intake {
   readonly #o: IntakeOptions;
   readonly #guard = new LossGuard();
+  /** Keys seen while a long settlement runs; what it found of them is older. */
+  #seenMeanwhile: Set<EntryId> | null = null;
+  #settling = 0;
   /** Redis time minus our time, in ms. */
   skew = 0;
   /** When the loss that is held now began. */
@@ -65,6 +75,7 @@ export class Intake {
    * @param byEvent whether somebody touched the key, so that its value is looked at too
    */
   see(id: EntryId, ends: number | string, out: Outcome, byEvent: boolean): void {
+    this.#seenMeanwhile?.add(id);
     const table = this.#o.level.tableOf(id);
     const suffix = suffixOf(id);
     let text = table.textOf(suffix);
@@ -79,15 +90,8 @@ export class Intake {
       return;
     }
     const list = listOf(id);
-    if (text === undefined) {
-      const parsed = parseSuffix(id.startsWith('a') ? 'allow' : 'ban', suffix);
-      if ('problem' in parsed) {
-        this.#o.refusals.refuse(id, parsed.problem, parsed.detail);
-        return;
-      }
-      text = parsed.text;
-      this.#o.refusals.forget(id);
-    }
+    text ??= this.#understand(id, suffix);
+    if (text === undefined) return;
     const before = this.#o.level.get(list, text);
     const changed = table.set(suffix, text, ends === -1 ? FOREVER : ends - this.skew);
     if (changed || byEvent) {
@@ -100,50 +104,126 @@ export class Intake {
     }
   }
 
-  /** Applies what a batch of reads found, the kernel's part first. */
-  settle(out: Outcome): void {
+  /**
+   * Takes in one key of the first walk: nothing is told of bans, because the
+   * whole level is compared when the walk is over.
+   */
+  load(id: EntryId, ends: number | string, out: Outcome): void {
+    const table = this.#o.level.tableOf(id);
+    const suffix = suffixOf(id);
+    const known = table.textOf(suffix);
+    const quiet = this.#settling === 0 && this.#guard.remembered === 0 && this.#o.level.heldCount === 0;
+    if (typeof ends === 'string' || ends < -1 || !quiet) {
+      this.see(id, ends, out, false);
+      return;
+    }
+    const text = known ?? this.#understand(id, suffix);
+    if (text === undefined) return;
+    if (table.set(suffix, text, ends === -1 ? FOREVER : ends - this.skew) && listOf(id) === 'allow') {
+      out.changed.allow.push(text);
+    }
+  }
+
+  #understand(id: EntryId, suffix: string): string | undefined {
+    if (IPV4.test(suffix)) {
+      this.#o.refusals.forget(id);
+      return suffix;
+    }
+    const parsed = parseSuffix(id.startsWith('a') ? 'allow' : 'ban', suffix);
+    if ('problem' in parsed) {
+      this.#o.refusals.refuse(id, parsed.problem, parsed.detail);
+      return undefined;
+    }
+    this.#o.refusals.forget(id);
+    return parsed.text;
+  }
+
+  /**
+   * Applies what a batch of reads found, the kernel's part first, in pieces
+   * that leave the event loop to others. A key seen again meanwhile is left alone.
+   */
+  async settle(out: Outcome): Promise<void> {
     const now = this.#o.clock.now();
-    const { level } = this.#o;
+    this.#guard.prune(now);
+    const { level, edits } = this.#o;
     const early = out.gone.filter(({ until, told }) => !told && until > now + DUE);
     const held = this.#guard.judge(early, { ban: level.sizeOf('ban'), allow: level.sizeOf('allow') }, now);
-    for (const { id, text } of out.gone) {
-      level.tableOf(id).delete(suffixOf(id));
-      out.changed[listOf(id)].push(text);
-    }
-    if (held.length > 0) this.hold(held, out);
-    const kept = new Set(held);
-    const obeyed = early.filter((loss) => !kept.has(loss));
+    const kept = new Set<Loss>(held);
+    if (held.length > 0) this.#holdBegins();
+    await this.#settleGone(out, kept);
+    // Losses of earlier batches, obeyed then, belong to this one.
+    if (held.length > 0) await this.#hold(held, out);
     this.tell(out.changed);
-    if (out.written.length > 0) this.#o.edits?.written(out.written);
-    if (obeyed.length > 0) this.#o.edits?.unbanned(obeyed);
+    if (out.written.length > 0) edits?.written(out.written);
+    const obeyed = kept.size === 0 ? early : early.filter((loss) => !kept.has(loss));
+    if (obeyed.length > 0) edits?.unbanned(obeyed);
+  }
+
+  async #settleGone(out: Outcome, kept: ReadonlySet<Loss>): Promise<void> {
+    if (out.gone.length === 0) return;
+    const { level } = this.#o;
+    this.#settling += 1;
+    this.#seenMeanwhile ??= new Set();
+    const seen = this.#seenMeanwhile;
+    try {
+      let done = 0;
+      for (const loss of out.gone) {
+        if (++done % CHUNK === 0) {
+          this.#tellBans(out);
+          await breathe();
+        }
+        if (seen.has(loss.id)) continue;
+        if (kept.has(loss)) level.hold(loss);
+        level.tableOf(loss.id).delete(suffixOf(loss.id));
+        out.changed[listOf(loss.id)].push(loss.text);
+      }
+    } finally {
+      this.#settling -= 1;
+      if (this.#settling === 0) this.#seenMeanwhile = null;
+    }
+  }
+
+  #holdBegins(): void {
+    if (this.#o.level.heldCount === 0) this.heldSince = this.#o.clock.now();
   }
 
   /** What the kernel held at start and Redis lacks: held when it is most of it, else a person's unbans. */
-  judgeKernel(losses: readonly Loss[], before: Readonly<Record<ListName, number>>, out: Outcome): void {
+  async judgeKernel(losses: readonly Loss[], before: Readonly<Record<ListName, number>>, out: Outcome): Promise<void> {
     const kept = this.#guard.judge(losses, before, this.#o.clock.now());
-    if (kept.length > 0) this.hold(kept, out);
-    else if (losses.length > 0) this.#o.edits?.unbanned(losses);
+    if (kept.length > 0) {
+      this.#holdBegins();
+      await this.#hold(kept, out);
+    } else if (losses.length > 0) this.#o.edits?.unbanned(losses);
   }
 
   /** Keeps entries wanted although their keys are gone. */
-  hold(losses: readonly Loss[], out: Outcome): void {
-    const first = this.#o.level.heldCount === 0;
-    for (const loss of losses) {
-      if (this.#o.level.tableOf(loss.id).textOf(suffixOf(loss.id)) !== undefined) continue;
-      this.#o.level.hold(loss);
-      out.changed[listOf(loss.id)].push(loss.text);
+  async #hold(losses: readonly Loss[], out: Outcome): Promise<void> {
+    const { level, edits, log, onHeld } = this.#o;
+    for (let at = 0; at < losses.length; at += CHUNK) {
+      const part = losses.slice(at, at + CHUNK);
+      for (const loss of part) {
+        if (level.tableOf(loss.id).textOf(suffixOf(loss.id)) !== undefined) continue;
+        level.hold(loss);
+        out.changed[listOf(loss.id)].push(loss.text);
+      }
+      edits?.held(part, losses.length);
+      this.#tellBans(out);
+      await breathe();
     }
-    if (first) this.heldSince = this.#o.clock.now();
-    this.#o.log.error(
-      { held: this.#o.level.heldCount },
+    log.error(
+      { held: level.heldCount },
       'most keys went from Redis at once; their entries stay in the kernel until their own time: unban --held accepts the loss, ban --held writes the keys back',
     );
-    this.#o.edits?.held(losses);
-    this.#o.onHeld?.(this.#o.level.heldCount);
+    onHeld?.(level.heldCount);
+  }
+
+  /** Bans are told piece by piece; allows together, because the protections are then computed anew. */
+  #tellBans(out: Outcome): void {
+    this.tell({ ban: out.changed.ban.splice(0), allow: [] });
   }
 
   /** Tells the reconciler where to look. */
-  tell(changed: Record<ListName, string[]>): void {
+  tell(changed: Readonly<Record<ListName, readonly string[]>>): void {
     for (const list of LISTS) if (changed[list].length > 0) this.#o.onChange({ list, texts: changed[list] });
   }
 }

@@ -1,7 +1,7 @@
 import type { Clock, EpochMs } from '../base/clock.js';
 import type { ListName } from '../enforcement/set-backend.js';
 import type { RedisConnection } from './connection.js';
-import { DUE, GONE } from './intake.js';
+import { breathe, DUE, GONE } from './intake.js';
 import { type Keys, LETTER } from './keys.js';
 import type { Level } from './level.js';
 import type { Loss } from './loss-guard.js';
@@ -28,6 +28,7 @@ export async function kernelLosses(
   const missing: Record<ListName, Loss[]> = { ban: [], allow: [] };
   for await (const [list, text, until] of kernel) {
     count[list] += 1;
+    if ((count.ban + count.allow) % READ_AT_MOST === 0) await breathe();
     if (until <= clock.now() + DUE || level.get(list, text) !== undefined) continue;
     // Whether it was a ban of the fleet is no longer known; the narrower scope is the safe one to restore.
     missing[list].push({ id: (list === 'ban' ? LETTER.local : LETTER.allow) + text, text, until });

@@ -55,6 +55,19 @@ export class Level {
     }
   }
 
+  /** The end of a ban that Redis does not have yet. */
+  offline(text: string): EpochMs | undefined {
+    const until = this.#offline.get(text);
+    return until === undefined || until <= this.#clock.now() ? undefined : until;
+  }
+
+  *offlineEntries(): Generator<readonly [string, EpochMs]> {
+    for (const text of this.#offline.keys()) {
+      const until = this.offline(text);
+      if (until !== undefined) yield [text, until];
+    }
+  }
+
   *#texts(list: ListName): Generator<string> {
     if (list === 'allow') {
       yield* this.tables.allow.texts();

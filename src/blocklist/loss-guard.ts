@@ -23,15 +23,32 @@ const SHARE = 0.5;
  * count.
  */
 export class LossGuard {
-  #recent: { readonly at: EpochMs; readonly loss: Loss }[] = [];
+  /** Recent losses that were obeyed, the oldest first. */
+  readonly #recent = new Map<EntryId, { readonly at: EpochMs; readonly loss: Loss }>();
+  #recentAllows = 0;
   #lastHeld: EpochMs = Number.NEGATIVE_INFINITY;
   /** Keys written since the last hold; their removal is somebody's wish again. */
   readonly #fresh = new Set<EntryId>();
 
   /** A key was written: it is no longer lost, whatever happened to it before. */
   written(id: EntryId, now: EpochMs): void {
-    if (now - this.#lastHeld < WINDOW && this.#fresh.size < 10_000) this.#fresh.add(id);
-    if (this.#recent.length > 0) this.#recent = this.#recent.filter(({ loss }) => loss.id !== id);
+    if (now - this.#lastHeld < WINDOW) {
+      if (this.#fresh.size < 10_000) this.#fresh.add(id);
+    } else if (this.#fresh.size > 0) this.#fresh.clear();
+    if (this.#recent.size > 0) this.#forget(id);
+  }
+
+  /** Number of losses remembered now. */
+  get remembered(): number {
+    return this.#recent.size;
+  }
+
+  /** Forgets what lies before the window; each loss is forgotten once, so that frequent calls cost nothing. */
+  prune(now: EpochMs): void {
+    for (const [id, { at }] of this.#recent) {
+      if (now - at < WINDOW) break;
+      this.#forget(id);
+    }
   }
 
   /**
@@ -41,39 +58,44 @@ export class LossGuard {
    */
   judge(losses: readonly Loss[], before: Readonly<Record<ListName, number>>, now: EpochMs): readonly Loss[] {
     if (losses.length === 0) return [];
-    const recent = this.#recent.filter(({ at }) => now - at < WINDOW);
-    if (isMass(recent, losses, before)) {
+    this.prune(now);
+    if (this.#isMass(losses, before)) {
+      const held = [...Array.from(this.#recent.values(), ({ loss }) => loss), ...losses];
       this.#lastHeld = now;
-      this.#recent = [];
+      this.#recent.clear();
+      this.#recentAllows = 0;
       this.#fresh.clear();
-      return [...recent.map(({ loss }) => loss), ...losses];
+      return held;
     }
     const goesOn = now - this.#lastHeld < WINDOW;
-    const held = goesOn ? losses.filter(({ id }) => !this.#fresh.has(id)) : [];
+    const held: Loss[] = [];
+    for (const loss of losses) {
+      if (goesOn && !this.#fresh.has(loss.id)) held.push(loss);
+      else this.#remember(loss, now);
+    }
     if (held.length > 0) this.#lastHeld = now;
-    const obeyed = goesOn ? losses.filter(({ id }) => this.#fresh.has(id)) : losses;
-    this.#recent = [...recent, ...obeyed.map((loss) => ({ at: now, loss }))];
     return held;
   }
-}
 
-const LISTS: readonly ListName[] = ['ban', 'allow'];
+  #isMass(losses: readonly Loss[], before: Readonly<Record<ListName, number>>): boolean {
+    let allows = 0;
+    for (const { id } of losses) if (kindOf(id) === 'allow') allows += 1;
+    const earlier = { allow: this.#recentAllows, ban: this.#recent.size - this.#recentAllows };
+    const isMost = (lost: number, there: number) => lost > MORE_THAN && lost > there * SHARE;
+    return (
+      isMost(earlier.allow + allows, earlier.allow + before.allow) ||
+      isMost(earlier.ban + losses.length - allows, earlier.ban + before.ban) ||
+      isMost(this.#recent.size + losses.length, this.#recent.size + before.ban + before.allow)
+    );
+  }
 
-function isMass(
-  recent: readonly { readonly loss: Loss }[],
-  losses: readonly Loss[],
-  before: Readonly<Record<ListName, number>>,
-): boolean {
-  const earlier = count(recent.map(({ loss }) => loss));
-  const now = count(losses);
-  const lost = LISTS.map((list) => earlier[list] + now[list]);
-  const there = LISTS.map((list) => earlier[list] + before[list]);
-  lost.push(recent.length + losses.length);
-  there.push(recent.length + before.ban + before.allow);
-  return lost.some((n, i) => n > MORE_THAN && n > (there[i] as number) * SHARE);
-}
+  #remember(loss: Loss, at: EpochMs): void {
+    this.#forget(loss.id);
+    this.#recent.set(loss.id, { at, loss });
+    if (kindOf(loss.id) === 'allow') this.#recentAllows += 1;
+  }
 
-function count(losses: readonly Loss[]): Record<ListName, number> {
-  const allow = losses.filter(({ id }) => kindOf(id) === 'allow').length;
-  return { ban: losses.length - allow, allow };
+  #forget(id: EntryId): void {
+    if (this.#recent.delete(id) && kindOf(id) === 'allow') this.#recentAllows -= 1;
+  }
 }

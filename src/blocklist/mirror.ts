@@ -21,7 +21,7 @@ import type { Refusal } from '../protection/admits.js';
 import type { RedisConnection } from './connection.js';
 import { blocklistError } from './errors.js';
 import { Facts } from './facts.js';
-import { type EditSink, Intake, type Outcome, outcome } from './intake.js';
+import { breathe, type EditSink, Intake, type Outcome, outcome, type WrittenKey } from './intake.js';
 import { type KernelEntry, kernelLosses } from './kernel-memory.js';
 import { type EntryId, type EntryKind, type Keys, LETTER, suffixOf } from './keys.js';
 import { Level, listOf } from './level.js';
@@ -30,7 +30,7 @@ import { Refusals } from './refusals.js';
 import { Tracking } from './tracking.js';
 
 const ENTRY_KINDS: readonly EntryKind[] = ['allow', 'ban', 'local'];
-const READ_AT_MOST = 2000;
+const READ_AT_MOST = 1000;
 const PAGE = 2000;
 
 export interface MirrorOptions {
@@ -54,7 +54,13 @@ export interface MirrorOptions {
   readonly kernelAtStart?: () => Iterable<KernelEntry> | AsyncIterable<KernelEntry>;
 }
 
-const breathe = () => new Promise<void>((resolve) => setImmediate(resolve));
+/** What a walk gathers for its end. */
+interface Found {
+  readonly facts: string[];
+  /** Prefixes whose ban is new or other than before. */
+  readonly bans: string[];
+  readonly refused: Set<EntryId>;
+}
 
 export class Mirror implements Service, Desired {
   readonly name = 'blocklist mirror';
@@ -66,6 +72,8 @@ export class Mirror implements Service, Desired {
   readonly #tracking: Tracking;
   readonly #walker: BoundedRunner;
   readonly #dirty = new Set<EntryId>();
+  /** Read before all others, so that an allow entry counts before the ban that came with it. */
+  readonly #dirtyAllows = new Set<EntryId>();
   readonly #dirtyFacts = new Set<string>();
   #draining: Promise<void> | null = null;
   #complete = false;
@@ -86,7 +94,10 @@ export class Mirror implements Service, Desired {
       refusals: this.refusals,
       clock,
       log,
-      onChange: options.onChange,
+      // Bans of a walk that is not over are nobody's wish yet: the allow entry of one may lie on its next page.
+      onChange: (changed) => {
+        if (this.#complete || changed === 'all' || changed.list === 'allow') options.onChange(changed);
+      },
       onHeld: options.onHeld,
       edits: options.edits,
     });
@@ -129,12 +140,13 @@ export class Mirror implements Service, Desired {
     return this.#complete;
   }
 
+  /** Before the first walk is over no ban of Redis is wanted, only those of the offline journal. */
   get(list: ListName, text: string): EpochMs | undefined {
-    return this.level.get(list, text);
+    return this.#complete || list === 'allow' ? this.level.get(list, text) : this.level.offline(text);
   }
 
   entries(list: ListName): Iterable<readonly [text: string, until: EpochMs]> {
-    return this.level.entries(list);
+    return this.#complete || list === 'allow' ? this.level.entries(list) : this.level.offlineEntries();
   }
 
   get mode(): EffectiveMode {
@@ -192,7 +204,7 @@ export class Mirror implements Service, Desired {
 
   /** Reads these keys now. @throws BlocklistError */
   async refresh(ids: Iterable<EntryId>): Promise<void> {
-    for (const id of ids) this.#dirty.add(id);
+    for (const id of ids) this.#isDirty(id);
     await this.#drain();
   }
 
@@ -218,14 +230,20 @@ export class Mirror implements Service, Desired {
   }
 
   /** Obeys the loss: held entries leave the kernel. */
-  dropHeld(): void {
-    const changed = outcome().changed;
+  async dropHeld(): Promise<void> {
+    let changed = outcome().changed;
+    let count = 0;
     for (const { id, text } of [...this.level.held()]) {
       this.level.release(id);
       changed[listOf(id)].push(text);
+      count += 1;
+      if (count % 1000 > 0) continue;
+      this.#intake.tell({ ban: changed.ban, allow: [] });
+      changed = { ban: [], allow: changed.allow };
+      await breathe();
     }
     this.#intake.tell(changed);
-    this.#o.onHeld?.(0);
+    this.#o.onHeld?.(this.level.heldCount);
   }
 
   /**
@@ -246,7 +264,7 @@ export class Mirror implements Service, Desired {
     for (const name of names) {
       const about = this.#o.keys.classify(name);
       if (about === null) continue;
-      if (about.class === 'entry') this.#dirty.add(about.id);
+      if (about.class === 'entry') this.#isDirty(about.id);
       else if (about.class === 'pardon') this.#dirtyFacts.add(`p${about.suffix}`);
       else if (about.class === 'suppress') this.#dirtyFacts.add(`s${about.suffix}`);
       else modes = true;
@@ -255,10 +273,16 @@ export class Mirror implements Service, Desired {
     this.#drain().catch(() => this.#walker.wake());
   }
 
+  #isDirty(id: EntryId): void {
+    (id.startsWith('a') ? this.#dirtyAllows : this.#dirty).add(id);
+  }
+
   async #readModes(): Promise<void> {
     await this.facts.readModes();
     this.#noteMode();
-    if (this.level.heldCount > 0 && this.facts.accepted > this.#intake.heldSince + this.#intake.skew) this.dropHeld();
+    if (this.level.heldCount > 0 && this.facts.accepted > this.#intake.heldSince + this.#intake.skew) {
+      await this.dropHeld();
+    }
   }
 
   #noteMode(): void {
@@ -277,22 +301,23 @@ export class Mirror implements Service, Desired {
   }
 
   async #drainAll(): Promise<void> {
-    while (this.#dirty.size + this.#dirtyFacts.size > 0) {
+    while (this.#dirty.size + this.#dirtyAllows.size + this.#dirtyFacts.size > 0) {
       if (this.#dirtyFacts.size > 0) {
         const names = [...this.#dirtyFacts];
         this.#dirtyFacts.clear();
         await this.facts.read(names);
       }
       const batch: EntryId[] = [];
-      for (const id of this.#dirty) {
+      const dirty = this.#dirtyAllows.size > 0 ? this.#dirtyAllows : this.#dirty;
+      for (const id of dirty) {
         batch.push(id);
         if (batch.length === READ_AT_MOST) break;
       }
       if (batch.length === 0) continue;
-      for (const id of batch) this.#dirty.delete(id);
+      for (const id of batch) dirty.delete(id);
       const out = outcome();
       await this.#read(batch, out);
-      this.#intake.settle(out);
+      await this.#intake.settle(out);
     }
   }
 
@@ -304,14 +329,14 @@ export class Mirror implements Service, Desired {
       const [, ...ends] = (await connection.script('read-1', [keys.told], names)) as (number | string)[];
       for (let i = 0; i < ids.length; i++) this.#intake.see(ids[i] as EntryId, ends[i] as number | string, out, true);
     } catch (error) {
-      for (const id of ids) this.#dirty.add(id);
+      for (const id of ids) this.#isDirty(id);
       throw error;
     }
   }
 
   /** The full comparison. A walk that fails midway has added what it saw and removes nothing. */
   async #walk(): Promise<void> {
-    const { connection, keys, clock } = this.#o;
+    const { connection, clock } = this.#o;
     if (!connection.up) throw connection.problem ?? blocklistError('walk', new Error('not connected'));
     const began = clock.monotonic();
     await this.#readModes();
@@ -319,30 +344,19 @@ export class Mirror implements Service, Desired {
     this.#brokenOff = true;
     this.facts.beginWalk();
     const refused = new Set(this.refusals.ids());
-    let cursor = '0';
-    do {
-      const asked = clock.now();
-      const args = [cursor, PAGE, keys.walkPattern, ...keys.walked()];
-      const page = (await connection.script('page-1', [keys.told], args)) as (number | string)[];
-      cursor = String(page[0]);
-      this.#learnSkew(Number(page[1]), asked, clock.now());
-      const out = outcome();
-      const facts: string[] = [];
-      for (let i = 2; i < page.length; i += 2) {
-        const id = page[i] as EntryId;
-        if (id[0] === 'p' || id[0] === 's') facts.push(id);
-        else {
-          if (refused.size > 0) refused.delete(id);
-          this.#intake.see(id, page[i + 1] as number | string, out, false);
-        }
-      }
-      this.#intake.settle(out);
-      if (facts.length > 0) await this.facts.read(facts);
-      await breathe();
-    } while (cursor !== '0');
+    const found: Found = { facts: [], bans: [], refused };
+    try {
+      await this.#pages(found);
+    } finally {
+      // An allow entry counts before the bans that the same walk found.
+      await this.#tellBans(found.bans);
+    }
+    for (let at = 0; at < found.facts.length; at += READ_AT_MOST) {
+      await this.facts.read(found.facts.slice(at, at + READ_AT_MOST));
+    }
     await this.#drain();
     await this.#sweep();
-    for (const id of refused) if (!this.#dirty.has(id)) this.refusals.forget(id);
+    for (const id of refused) if (!this.#dirty.has(id) && !this.#dirtyAllows.has(id)) this.refusals.forget(id);
     this.facts.endWalk();
     this.level.forgetEnded();
     if (!this.#complete) await this.#compareWithKernel();
@@ -352,6 +366,59 @@ export class Mirror implements Service, Desired {
     if (!this.#complete) {
       this.#complete = true;
       this.#o.onChange('all');
+      this.#o.edits?.all?.(this.#everyKey());
+    }
+  }
+
+  /** Asks for the next page before a page is taken in, and takes each in at once, so that replies keep their order. */
+  async #pages(found: Found): Promise<void> {
+    const { connection, keys, clock } = this.#o;
+    const ask = (cursor: string) => {
+      const page = connection.script('page-1', [keys.told], [cursor, PAGE, keys.walkPattern, ...keys.walked()]);
+      page.catch(() => {});
+      return page as Promise<(number | string)[]>;
+    };
+    let asked = clock.now();
+    let coming = ask('0');
+    for (;;) {
+      const page = await coming;
+      const cursor = String(page[0]);
+      this.#learnSkew(Number(page[1]), asked, clock.now());
+      asked = clock.now();
+      if (cursor !== '0') coming = ask(cursor);
+      await this.#takeIn(page, found);
+      if (cursor === '0') return;
+    }
+  }
+
+  async #takeIn(page: readonly (number | string)[], { facts, bans, refused }: Found): Promise<void> {
+    const out = outcome();
+    for (let i = 2; i < page.length; i += 2) {
+      const id = page[i] as EntryId;
+      const ends = page[i + 1] as number | string;
+      if (id[0] === 'p' || id[0] === 's') facts.push(id);
+      else {
+        if (refused.size > 0) refused.delete(id);
+        if (this.#complete) this.#intake.see(id, ends, out, false);
+        else this.#intake.load(id, ends, out);
+      }
+    }
+    for (const text of out.changed.ban.splice(0)) bans.push(text);
+    // Nothing to settle is the common case; waiting for it would let the next page grow old.
+    if (out.gone.length + out.written.length + out.changed.allow.length > 0) await this.#intake.settle(out);
+  }
+
+  async #tellBans(bans: readonly string[]): Promise<void> {
+    for (let at = 0; at < bans.length; at += READ_AT_MOST) {
+      this.#intake.tell({ ban: bans.slice(at, at + READ_AT_MOST), allow: [] });
+      await breathe();
+    }
+  }
+
+  /** Read as it is consumed, so that no second copy of all keys is held. */
+  *#everyKey(): Generator<WrittenKey> {
+    for (const kind of ENTRY_KINDS) {
+      for (const suffix of this.level.tables[kind].suffixes()) yield [LETTER[kind] + suffix, true];
     }
   }
 
@@ -362,7 +429,7 @@ export class Mirror implements Service, Desired {
       const unseen: EntryId[] = [];
       for (const suffix of this.level.tables[kind].unseen()) {
         const id = LETTER[kind] + suffix;
-        if (!this.#dirty.has(id)) unseen.push(id);
+        if (!this.#dirty.has(id) && !this.#dirtyAllows.has(id)) unseen.push(id);
       }
       for (let at = 0; at < unseen.length; at += READ_AT_MOST) {
         await this.#read(unseen.slice(at, at + READ_AT_MOST), out);
@@ -370,7 +437,7 @@ export class Mirror implements Service, Desired {
     }
     // A key that an event settled while others were read is no longer in its table.
     const still = out.gone.filter(({ id }) => this.level.tableOf(id).textOf(suffixOf(id)) !== undefined);
-    this.#intake.settle({ ...out, gone: still });
+    await this.#intake.settle({ ...out, gone: still });
   }
 
   /** At the first walk: what the kernel holds and Redis does not was removed meanwhile, or Redis lost it. */
@@ -380,7 +447,7 @@ export class Mirror implements Service, Desired {
     const out = outcome();
     const found = await kernelLosses(kernelAtStart(), this.level, this.#o);
     const before = { ban: found.ban.count, allow: found.allow.count };
-    this.#intake.judgeKernel([...found.allow.losses, ...found.ban.losses], before, out);
+    await this.#intake.judgeKernel([...found.allow.losses, ...found.ban.losses], before, out);
   }
 
   #learnSkew(server: EpochMs, asked: EpochMs, answered: EpochMs): void {

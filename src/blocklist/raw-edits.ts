@@ -12,8 +12,10 @@ import { PARDON_LIFETIME, pardonValue } from './pardon.js';
 import { decodeValue, digestOf, encodeValue, recordOfText, type StoredRecord, ticketOf, untilOf } from './record.js';
 
 const AT_ONCE = 200;
+/** Removals journaled in one turn: they share one reading of the journal. */
+const UNBANS_AT_ONCE = 2000;
 /** Keys waiting to be looked at; what is beyond is not journaled, and that is counted. */
-const AT_MOST = 1_000_000;
+const AT_MOST = 200_000;
 
 export interface RawEditsOptions {
   readonly connection: RedisConnection;
@@ -37,8 +39,11 @@ export class RawEdits implements Service, EditSink {
   readonly #written = new Map<EntryId, boolean>();
   #searches = 0;
   #searchesSince = 0;
-  #unbanned: Loss[] = [];
+  /** The keys found at start that are still to be looked at. */
+  #found: Iterator<WrittenKey> | null = null;
+  readonly #unbanned = new Map<EntryId, Loss>();
   #revoke: Loss[] = [];
+  #lost = 0;
   #missed = 0;
   /** Keys taken out of `#written` whose inspection is under way. */
   #inHand = 0;
@@ -61,7 +66,9 @@ export class RawEdits implements Service, EditSink {
 
   /** Keys and removals not yet looked at. */
   get waiting(): number {
-    return this.#written.size + this.#inHand + this.#unbanned.length + this.#revoke.length;
+    return (
+      this.#written.size + this.#inHand + this.#unbanned.size + this.#revoke.length + (this.#found === null ? 0 : 1)
+    );
   }
 
   /** Edits that were not journaled because too many came at once. */
@@ -85,35 +92,44 @@ export class RawEdits implements Service, EditSink {
     this.#runner.wake();
   }
 
-  unbanned(losses: readonly Loss[]): void {
-    if (this.#unbanned.length + losses.length > AT_MOST) this.#missed += losses.length;
-    else for (const loss of losses) this.#unbanned.push(loss);
+  all(ids: Iterable<WrittenKey>): void {
+    this.#found = ids[Symbol.iterator]();
     this.#runner.wake();
   }
 
-  held(losses: readonly Loss[]): void {
-    const ids = new Set(losses.map(({ id }) => id));
-    this.#unbanned = this.#unbanned.filter(({ id }) => !ids.has(id));
-    for (const loss of losses) this.#revoke.push(loss);
+  unbanned(losses: readonly Loss[]): void {
+    for (const loss of losses) {
+      if (this.#unbanned.size < AT_MOST) this.#unbanned.set(loss.id, loss);
+      else this.#missed += 1;
+    }
+    this.#runner.wake();
+  }
+
+  held(losses: readonly Loss[], total: number): void {
+    for (const loss of losses) {
+      this.#unbanned.delete(loss.id);
+      if (this.#revoke.length < AT_MOST) this.#revoke.push(loss);
+    }
+    this.#lost = Math.max(this.#lost, total);
     this.#runner.wake();
   }
 
   async #run(): Promise<void> {
     if (!this.#o.connection.up) return;
     if (this.#revoke.length > 0) await this.#revokePardons();
-    if (this.#unbanned.length > 0) {
-      const part = this.#unbanned.slice(0, AT_ONCE);
+    if (this.#unbanned.size > 0) {
+      const part = first(this.#unbanned.values(), UNBANS_AT_ONCE);
       await this.#journalUnbans(part);
-      const done = new Set(part);
-      this.#unbanned = this.#unbanned.filter((loss) => !done.has(loss));
+      for (const loss of part) if (this.#unbanned.get(loss.id) === loss) this.#unbanned.delete(loss.id);
     }
-    if (this.#written.size > 0) {
-      const part: WrittenKey[] = [];
-      for (const entry of this.#written) {
-        part.push(entry);
-        if (part.length === AT_ONCE) break;
-      }
-      for (const [id] of part) this.#written.delete(id);
+    const part: WrittenKey[] = first(this.#written, AT_ONCE);
+    for (const [id] of part) this.#written.delete(id);
+    while (this.#found !== null && part.length < AT_ONCE) {
+      const next = this.#found.next();
+      if (next.done) this.#found = null;
+      else part.push(next.value);
+    }
+    if (part.length > 0) {
       this.#inHand = part.length;
       try {
         await this.#inspect(part);
@@ -200,27 +216,37 @@ export class RawEdits implements Service, EditSink {
     const last = await this.#journal.lastRecords(
       losses.filter((_, i) => recordIn(raw[i] ?? '') === null).map(({ text }) => text),
     );
-    await Promise.all(
-      losses.map(({ id, text, until }, i) => {
-        const record = recordIn(raw[i] ?? '') ?? last.get(text) ?? null;
-        const isAllow = kindOf(id) === 'allow';
-        const key = keys.entry(id);
-        const entry = {
-          ...this.#byHand(text, isAllow ? 'disallow' : 'unban'),
-          why: 'the key was removed',
-          before: record ? encodeValue(record, until) : null,
-        };
-        return connection.script(
-          'raw-unban-5',
-          [key, kindOf(id) === 'local' ? keys.ban(text) : key, keys.told, keys.raw, keys.journal],
-          [
-            isAllow ? '' : keys.pardon(text),
-            isAllow ? '' : pardonValue(record, null, 'redis'),
-            PARDON_LIFETIME,
-            ...journalFields(entry),
-          ],
-        );
-      }),
+    for (let at = 0; at < losses.length; at += AT_ONCE) {
+      const part = losses.slice(at, at + AT_ONCE);
+      await Promise.all(
+        // One that a mass loss has claimed meanwhile is no unban.
+        part.map((loss, i) =>
+          this.#unbanned.get(loss.id) === loss
+            ? this.#journalUnban(loss, recordIn(raw[at + i] ?? '') ?? last.get(loss.text) ?? null)
+            : null,
+        ),
+      );
+    }
+  }
+
+  #journalUnban({ id, text, until }: Loss, record: StoredRecord | null): Promise<unknown> {
+    const { connection, keys } = this.#o;
+    const isAllow = kindOf(id) === 'allow';
+    const key = keys.entry(id);
+    const entry = {
+      ...this.#byHand(text, isAllow ? 'disallow' : 'unban'),
+      why: 'the key was removed',
+      before: record ? encodeValue(record, until) : null,
+    };
+    return connection.script(
+      'raw-unban-5',
+      [key, kindOf(id) === 'local' ? keys.ban(text) : key, keys.told, keys.raw, keys.journal],
+      [
+        isAllow ? '' : keys.pardon(text),
+        isAllow ? '' : pardonValue(record, null, 'redis'),
+        PARDON_LIFETIME,
+        ...journalFields(entry),
+      ],
     );
   }
 
@@ -228,26 +254,36 @@ export class RawEdits implements Service, EditSink {
   async #revokePardons(): Promise<void> {
     const { connection, keys, clock } = this.#o;
     const losses = this.#revoke;
-    for (let at = 0; at < losses.length; at += AT_ONCE) {
-      const part = losses.slice(at, at + AT_ONCE);
+    const { length } = losses;
+    for (let at = 0; at < length; at += AT_ONCE) {
+      const part = losses.slice(at, Math.min(at + AT_ONCE, length));
       const pardons = part.filter(({ id }) => kindOf(id) !== 'allow').map(({ text }) => keys.pardon(text));
       if (pardons.length > 0) await connection.call('DEL', ...pardons);
       await connection.call('ZREM', keys.told, ...part.map(({ id }) => `r ${keys.entry(id)}`));
     }
-    this.#revoke = this.#revoke.slice(losses.length);
+    this.#revoke = this.#revoke.slice(length);
     const first = await connection.call('SET', `${keys.prefix}:loss`, clock.now(), 'NX', 'EX', 60);
     if (first === 'OK') {
       await this.#journal.write({
-        ...this.#byHand(`${losses.length} entries`, 'loss_held'),
+        ...this.#byHand(`${this.#lost} entries`, 'loss_held'),
         why: 'most keys went at once',
       });
     }
+    if (this.#revoke.length === 0) this.#lost = 0;
   }
 
   #byHand(address: string, act: string): JournalEntry {
     const { clock, keys } = this.#o;
     return { at: new Date(clock.now()).toISOString(), act, address, from: 'redis', host: keys.host };
   }
+}
+
+function first<T>(of: Iterable<T>, count: number): T[] {
+  const part: T[] = [];
+  for (const item of of) {
+    if (part.push(item) >= count) break;
+  }
+  return part;
 }
 
 /** The record in a field of the raw hash: what was known before free text replaced it, with that text as reason. */

@@ -22,6 +22,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
   let modes: EffectiveMode[];
   let unbanned: string[];
   let kernel: KernelEntry[];
+  let onChange: () => void;
 
   async function startMirror(): Promise<void> {
     connection = new RedisConnection(redis.url);
@@ -36,14 +37,24 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
       keys: new Keys('barricata', 'h1'),
       clock: systemClock,
       log: createLog('silent'),
-      onChange: (changed) =>
-        changes.push(...(changed === 'all' ? ['all'] : [...changed.texts].map((t) => `${changed.list} ${t}`))),
+      onChange: (changed) => {
+        changes.push(...(changed === 'all' ? ['all'] : [...changed.texts].map((t) => `${changed.list} ${t}`)));
+        onChange();
+      },
       onMode: (mode) => modes.push(mode),
       edits,
       kernelAtStart: () => kernel,
     });
     await connection.start();
     await mirror.start();
+  }
+  /** Writes by a connection of its own. */
+  async function fill(lines: (string | number)[][]): Promise<void> {
+    const own = new RedisConnection(redis.url);
+    await own.start();
+    await own.ready();
+    await own.pipeline(lines);
+    await own.stop();
   }
   async function stopMirror(): Promise<void> {
     await mirror.stop();
@@ -58,6 +69,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
   beforeEach(async () => {
     redis.cli('FLUSHALL');
     [changes, modes, unbanned, kernel] = [[], [], [], []];
+    onChange = () => {};
     await startMirror();
     await armed();
   });
@@ -166,7 +178,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
     await waitFor('it to go', () => redis.cli('EXISTS', 'barricata:refused:10.0.0.1/32') === '0');
   });
 
-  it('takes in 5,000 keys written at once, and heals without events', async () => {
+  it('takes in 5,000 keys written at once', async () => {
     const lines = Array.from({ length: 5000 }, (_, i) => [
       'SET',
       `barricata:ban:11.0.${i >> 8}.${i & 255}`,
@@ -176,10 +188,57 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
     ]);
     await connection.pipeline(lines);
     await waitFor('all of them', () => mirror.status().entries === 5000);
-    // SWAPDB tells nobody (documentation of CLIENT TRACKING): only the walk finds it.
-    redis.cli('-n', '1', 'SET', 'barricata:ban:198.51.100.1', 'x');
     for (let i = 0; i < 10; i++) redis.cli('DEL', `barricata:ban:11.0.0.${i}`);
     await waitFor('the unbans', () => mirror.status().entries === 4990);
+  });
+
+  it('finds by the walk alone what SWAPDB exchanged', async () => {
+    redis.cli('SET', 'barricata:ban:203.0.113.1', 'x');
+    await becomes('203.0.113.1', -1);
+    redis.cli('-n', '1', 'SET', 'barricata:ban:198.51.100.1', 'x');
+    redis.cli('-n', '1', 'SET', 'barricata:allow:192.0.2.1', 'x');
+    redis.cli('SWAPDB', '0', '1');
+    mirror.walk();
+    await becomes('198.51.100.1', -1);
+    await becomes('192.0.2.1', -1, 'allow');
+    await becomes('203.0.113.1', -2);
+  });
+
+  it('wants no ban before the first walk has read every allow entry', async () => {
+    await stopMirror();
+    const numbers = Array.from({ length: 20_000 }, (_, i) => `11.0.${i >> 8}.${i & 255}`);
+    for (let at = 0; at < numbers.length; at += 5000) {
+      await fill(numbers.slice(at, at + 5000).map((text) => ['SET', `barricata:ban:${text}`, 'x']));
+    }
+    const allowed = numbers.filter((_, i) => i % 333 === 0);
+    await fill(allowed.map((text) => ['SET', `barricata:allow:${text}`, 'x']));
+    changes = [];
+    const early: string[] = [];
+    onChange = () => {
+      const allows = new Set([...mirror.entries('allow')].map(([text]) => text));
+      for (const [text] of mirror.entries('ban')) {
+        if (allowed.includes(text) && !allows.has(text)) early.push(text);
+        if (allows.size < allowed.length) early.push(text);
+      }
+    };
+    await startMirror();
+    await armed();
+    expect(early).toEqual([]);
+    expect(changes.filter((change) => change.startsWith('ban')).length).toBe(0);
+    expect(changes.at(-1)).toBe('all');
+    expect([...mirror.entries('ban')]).toHaveLength(20_000);
+    expect([...mirror.entries('allow')]).toHaveLength(allowed.length);
+  });
+
+  it('tells of the allow entries that a walk found before it tells of its bans', async () => {
+    await connection.call('CLIENT', 'TRACKING', 'OFF');
+    changes = [];
+    await fill(Array.from({ length: 5000 }, (_, i) => ['SET', `barricata:ban:11.0.${i >> 8}.${i & 255}`, 'x']));
+    await fill(Array.from({ length: 50 }, (_, i) => ['SET', `barricata:allow:11.0.0.${i}`, 'x']));
+    mirror.walk();
+    await waitFor('all', () => mirror.status().entries === 5000 && changes.length >= 5050, 8000);
+    const lastAllow = changes.findLastIndex((change) => change.startsWith('allow'));
+    expect(changes.findIndex((change) => change.startsWith('ban'))).toBeGreaterThan(lastAllow);
   });
 
   it('holds a flush, lets keys written meanwhile work, and obeys when told', async () => {
@@ -201,7 +260,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
     await becomes('198.51.100.1', -1);
     redis.cli('DEL', 'barricata:ban:203.0.113.7');
     await becomes('203.0.113.7', -2);
-    mirror.dropHeld();
+    await mirror.dropHeld();
     expect([...mirror.entries('ban')].map(([text]) => text)).toEqual(['198.51.100.1']);
     expect(mirror.held()).toBe(0);
   });

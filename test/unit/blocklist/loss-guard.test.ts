@@ -40,4 +40,25 @@ describe('the loss guard', () => {
     expect(guard.judge(losses(1, 1), { ban: 38, allow: 0 }, 7_000)).toHaveLength(0);
     expect(guard.judge(losses(1, 70), { ban: 37, allow: 0 }, 30_000)).toHaveLength(0);
   });
+
+  it('forgets losses when their window is over, and a written key costs the same however many there are', () => {
+    const guard = new LossGuard();
+    guard.judge(losses(40_000), { ban: 200_000, allow: 0 }, 0);
+    expect(guard.remembered).toBe(40_000);
+    const looked = Map.prototype[Symbol.iterator];
+    let walks = 0;
+    Map.prototype[Symbol.iterator] = function (this: Map<unknown, unknown>) {
+      walks += 1;
+      return looked.call(this);
+    } as typeof looked;
+    try {
+      for (let i = 0; i < 1000; i++) guard.written(`b${i}`, 5_000);
+    } finally {
+      Map.prototype[Symbol.iterator] = looked;
+    }
+    expect(walks).toBe(0);
+    expect(guard.remembered).toBe(39_000);
+    guard.prune(60_000);
+    expect(guard.remembered).toBe(0);
+  });
 });
