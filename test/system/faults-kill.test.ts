@@ -130,6 +130,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
       echoes.stdout?.on('data', (text: Buffer) => {
         answered += text.toString();
       });
+      await waitFor('the worker is alive', () => b.elements('barricata-alive4').size === 2, 5000);
       const killed = performance.now();
       await b.stop('SIGKILL');
       await waitFor('a new connection passes', () => served(client), 4000);

@@ -92,6 +92,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the p
     await b.start();
     b.redis('SET', `barricata:ban:${ATTACKER}`, 'x', 'EX', '600');
     await isBanned(b, ATTACKER);
+    await waitFor('the worker is alive', () => alive() === 2, 5000);
     const stopped = performance.now();
     process.kill(b.pid, 'SIGSTOP');
     try {
