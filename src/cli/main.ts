@@ -69,6 +69,10 @@ function build(): Command {
     .option('--reason <text>', 'why')
     .option('--ticket <ticket>', 'ticket of your tracker')
     .option('--and-allow <duration>', 'also never ban it for this long')
+    .option('--false-positive', 'its signatures do not ban it again for 30 days')
+    .option('--siblings', 'with --false-positive: also every other ban by these signatures')
+    .option('--sid <sid>', 'every ban by this signature', wholeNumber)
+    .option('--since <duration>', 'with --sid: only where its last alert is at most this old')
     .option('--held', 'accept a held mass loss')
     .option('--yes', 'do not ask');
   verb('extend <address>', 'make a ban last longer', () => import('./commands/extend.js'))

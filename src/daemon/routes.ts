@@ -1,12 +1,14 @@
-import { formatMode } from '../blocklist/mode.js';
 import { isProblem, parsePrefix } from '../net/prefix.js';
 import type { Parts } from './compose.js';
 import type { ControlRoute } from './control.js';
 import { statusOf } from './status-of.js';
 
+/** As many held bans are named, so that whoever lets them go can watch them leave the kernel. */
+const SAMPLE = 20;
+
 /** What the command line may ask the daemon; see `cli/` for who asks what. */
 export function routesOf(parts: Omit<Parts, 'services'>, onStopAsked: () => void): Record<string, ControlRoute> {
-  const { kernel, reconciler, recent, mirror, facts, acts, settings } = parts;
+  const { kernel, reconciler, recent, mirror, facts, limits, acts, settings } = parts;
   const canonical = (query: URLSearchParams) => {
     const prefix = parsePrefix(query.get('address') ?? '');
     if (isProblem(prefix)) throw new Error(prefix.detail);
@@ -23,22 +25,37 @@ export function routesOf(parts: Omit<Parts, 'services'>, onStopAsked: () => void
       const prefix = canonical(query);
       // The kernel itself is asked, not what this process believes of it.
       const element = await kernel.backend.find('ban', prefix);
+      const allowed = await kernel.backend.find('allow', prefix);
+      const refusal = reconciler.refusal(prefix.text) ?? facts.refuse(prefix);
       return {
+        // An element that no rule looks at drops nothing.
         inKernel: element !== null && kernel.rules.state === 'in place',
+        allowed: allowed !== null,
         timeout: element?.timeout ?? null,
         packets: element?.packets ?? 0,
-        refusal: (reconciler.refusal(prefix.text) ?? facts.refuse(prefix))?.detail ?? null,
+        refusal: refusal?.detail ?? null,
+        cause: refusal?.cause ?? null,
         mode: mirror.mode.mode,
+        rules: kernel.rules.state,
       };
     },
     '/elements': async () => {
       const packets: Record<string, number> = {};
+      const rules = kernel.rules.state;
+      if (rules !== 'in place') return { rules, packets };
       for await (const page of kernel.backend.dump('ban'))
         for (const element of page) packets[element.text] = element.packets;
-      return packets;
+      return { rules, packets };
     },
     '/why': (query) => recent.of(canonical(query).text),
-    '/held': () => ({ held: mirror.held() }),
+    '/held': () => {
+      const sample: string[] = [];
+      for (const { id, text } of mirror.level.held()) {
+        if (sample.length === SAMPLE) break;
+        if (!id.startsWith('a')) sample.push(text);
+      }
+      return { held: mirror.held(), sample };
+    },
     '/held/restore': async (query) => {
       const by = query.get('by') || null;
       const held = [...mirror.level.held()];
@@ -49,7 +66,14 @@ export function routesOf(parts: Omit<Parts, 'services'>, onStopAsked: () => void
       });
       return { written };
     },
-    '/mode': () =>
-      formatMode({ mode: mirror.mode.mode, until: mirror.mode.until ?? Number.POSITIVE_INFINITY, after: null }),
+    '/limits/reset': () => {
+      const { reached } = limits.state;
+      limits.reset();
+      return { reached };
+    },
+    '/mode': () => {
+      const { mode, until, from } = mirror.mode;
+      return { mode, until, from };
+    },
   };
 }

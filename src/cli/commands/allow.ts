@@ -2,11 +2,14 @@ import { FOREVER } from '../../base/clock.js';
 import { formatDuration } from '../../base/duration.js';
 import type { ListedEntry } from '../../blocklist/manual.js';
 import type { Config } from '../../config/config.js';
+import { overlaps } from '../../net/prefix.js';
 import { durationArgument, endOf, prefixArgument, textArgument } from '../address.js';
 import { type OpenBlocklist, withBlocklist } from '../blocklist.js';
+import { expiry, type Report, reporter } from '../change.js';
 import { configOf } from '../context.js';
+import { type KernelView, waitForKernel } from '../kernel-check.js';
 import type { GlobalOptions } from '../options.js';
-import { CommandExit, EXIT, outputForm, print, printRows, utc } from '../output.js';
+import { CommandExit, EXIT, outputForm, printRows, tell, utc } from '../output.js';
 
 interface Options extends GlobalOptions {
   readonly for?: string;
@@ -20,47 +23,93 @@ export async function run([first, second, ...rest]: readonly string[], options: 
   if (rest.length > 0 || (second !== undefined && first !== 'remove')) {
     throw new CommandExit(EXIT.usage, 'one address at a time: allow ADDRESS, allow list, allow remove ADDRESS');
   }
+  const report = reporter(options);
   return withBlocklist(config, options, (blocklist) => {
     if (first === 'list') return list(config, options, blocklist);
-    if (first === 'remove') return remove(second, options, blocklist);
-    return allow(first, options, blocklist);
+    if (first === 'remove') return remove(config, second, options, blocklist, report);
+    return allow(config, first, options, blocklist, report);
   });
 }
 
-async function allow(address: string | undefined, options: Options, { acts, actor }: OpenBlocklist): Promise<number> {
+async function allow(
+  config: Config,
+  address: string | undefined,
+  options: Options,
+  { acts, actor }: OpenBlocklist,
+  report: Report,
+): Promise<number> {
   const prefix = prefixArgument(address);
   const seconds = durationArgument('--for', options.for);
   const reason = textArgument('--reason', options.reason);
   const until = endOf(seconds);
+  const about = { address: prefix.text, expiresAt: expiry(until) };
   const ends = until === FOREVER ? 'for good' : `until ${utc(until)} (${formatDuration(seconds)})`;
   if (options.dryRun) {
-    print(`would allow ${prefix.text} ${ends}`);
+    report({ ...about, outcome: 'dry_run' }, `would allow ${prefix.text} ${ends}`);
     return EXIT.done;
   }
-  const result = await acts
+  const { outcome, before } = await acts
     .allow({ address: prefix.text, until, reason, ticket: options.ticket ?? null }, actor)
     .catch((error) => {
       if (error?.kind === 'refused') throw new CommandExit(EXIT.refused, `refused: ${error.message}`);
       throw error;
     });
-  if (!options.quiet) {
-    print(
-      result.outcome === 'unchanged'
-        ? `${prefix.text} is allowed for longer already`
-        : `allowed ${prefix.text} ${ends}; it beats every ban`,
+  const undo = `undo: barricata allow remove ${prefix.text}`;
+  if (outcome === 'unchanged') {
+    report(
+      { ...about, outcome, expiresAt: before && expiry(before.until) },
+      `${prefix.text} is allowed for longer already`,
+      undo,
     );
-    print(`undo: barricata allow remove ${prefix.text}`);
+    return EXIT.no;
   }
-  return result.outcome === 'unchanged' ? EXIT.no : EXIT.done;
+  const { kernel, milliseconds, problem } = await waitForKernel(config, prefix.text, isAllowed);
+  if (problem !== null) tell(`allowed ${prefix.text} ${ends} in Redis, but not in the kernel: ${problem}`);
+  report(
+    { ...about, outcome, kernel, milliseconds },
+    ...(problem === null ? [`allowed ${prefix.text} ${ends}; it beats every ban, after ${milliseconds} ms`, undo] : []),
+  );
+  return problem === null ? EXIT.done : EXIT.notInKernel;
 }
 
-async function remove(address: string | undefined, options: Options, { acts, actor }: OpenBlocklist): Promise<number> {
+/** In the allow set, and its own ban out of the other. */
+const isAllowed = ({ allowed, inKernel }: KernelView): boolean => allowed && !inKernel;
+
+async function remove(
+  config: Config,
+  address: string | undefined,
+  options: Options,
+  { acts, actor }: OpenBlocklist,
+  report: Report,
+): Promise<number> {
   const prefix = prefixArgument(address);
-  if (options.dryRun) return EXIT.done;
-  const removed = await acts.allowRemove(prefix.text, options.reason ?? 'removed by hand', actor);
-  if (!options.quiet)
-    print(removed.length > 0 ? `${prefix.text} is allowed no longer` : `${prefix.text} was not allowed`);
-  return removed.length > 0 ? EXIT.done : EXIT.no;
+  const { text } = prefix;
+  const listed = config.neverBan.listed.find((entry) => overlaps(entry.prefix, prefix));
+  const goesOn = listed ? [`${listed.prefix.text} stays allowed by never_ban in ${config.file}`] : [];
+  if (options.dryRun) {
+    const found = await acts.find('allow', text);
+    report(
+      { address: text, outcome: 'dry_run' },
+      found.length > 0 ? `would allow ${text} no longer` : `${text} is not allowed`,
+    );
+    return found.length > 0 ? EXIT.done : EXIT.no;
+  }
+  const removed = await acts.allowRemove(text, options.reason ?? 'removed by hand', actor);
+  if (removed.length === 0) {
+    report({ address: text, outcome: 'absent' }, `${text} was not allowed`, ...goesOn);
+    return EXIT.no;
+  }
+  const { kernel, milliseconds, problem } = await waitForKernel(
+    config,
+    text,
+    (view) => !view.allowed || listed?.prefix.text === text,
+  );
+  if (problem !== null) tell(`${text} is allowed no longer in Redis; the kernel does not follow: ${problem}`);
+  report(
+    { address: text, outcome: 'removed', kernel, milliseconds },
+    ...(problem === null ? [`${text} is allowed no longer, after ${milliseconds} ms`, ...goesOn] : []),
+  );
+  return problem === null ? EXIT.done : EXIT.notInKernel;
 }
 
 interface Row {

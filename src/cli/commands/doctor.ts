@@ -150,9 +150,7 @@ function running(s: DaemonStatus): Finding[] {
       : fail(
           'redis',
           s.redis.problem ?? 'Redis is down',
-          s.redis.embedded
-            ? 'systemctl restart barricata, or: barricata stop && barricata start'
-            : 'systemctl start redis-server',
+          s.redis.embedded ? 'barricata stop && barricata start' : 'systemctl start redis-server',
         ),
   );
   if (s.blocklist.held > 0) {

@@ -37,6 +37,7 @@ export async function run(_args: readonly string[], options: Options): Promise<n
     const rows = await collect(config, options);
     if (options.watch) print('\u001b[2J\u001b[H');
     if (!options.quiet) show(rows.entries, options, config.host);
+    if (rows.unused) tell(rows.unused);
     if (!options.watch) {
       if (rows.problem) tell(rows.problem);
       return rows.problem ? EXIT.unreachable : EXIT.done;
@@ -45,11 +46,21 @@ export async function run(_args: readonly string[], options: Options): Promise<n
   }
 }
 
-async function collect(config: Config, options: Options): Promise<{ entries: Row[]; problem: string | null }> {
+async function collect(
+  config: Config,
+  options: Options,
+): Promise<{ entries: Row[]; problem: string | null; unused: string | null }> {
   let elements: Elements | null = null;
   let problem: string | null = null;
+  let unused: string | null = null;
   try {
-    elements = (await controlRequest(controlSocket(config), '/elements', 30_000)) as Elements;
+    const { rules, packets } = (await controlRequest(controlSocket(config), '/elements', 30_000)) as {
+      rules: string;
+      packets: Elements;
+    };
+    elements = packets;
+    // The sets hold what they hold, and no rule looks at them.
+    if (rules !== 'in place') unused = `nothing is dropped: the rules are ${rules}. See: barricata doctor`;
   } catch (error) {
     problem = `the kernel column is unknown: ${error instanceof Error ? error.message : error}`;
   }
@@ -66,7 +77,7 @@ async function collect(config: Config, options: Options): Promise<{ entries: Row
   entries.sort((a, b) =>
     options.by === 'address' || a.until === b.until ? (a.address < b.address ? -1 : 1) : a.until < b.until ? -1 : 1,
   );
-  return { entries, problem };
+  return { entries, problem, unused };
 }
 
 function filterOf(options: Options): (entry: ListedEntry) => boolean {

@@ -2,23 +2,29 @@ import { FOREVER } from '../../base/clock.js';
 import { formatDuration } from '../../base/duration.js';
 import type { ListedEntry } from '../../blocklist/manual.js';
 import type { Config } from '../../config/config.js';
-import { controlRequest } from '../../daemon/control.js';
-import { refusalOf } from '../../daemon/gate.js';
+import { ControlError, controlRequest } from '../../daemon/control.js';
 import type { RecentDecision, Step } from '../../daemon/recent-decisions.js';
-import { contains, type Prefix, prefix as prefixFrom } from '../../net/prefix.js';
+import type { Prefix } from '../../net/prefix.js';
 import { prefixArgument } from '../address.js';
-import { type OpenBlocklist, withBlocklist } from '../blocklist.js';
+import { bansOf, type OpenBlocklist, withBlocklist } from '../blocklist.js';
 import { configOf, controlSocket } from '../context.js';
-import { type KernelView, kernelView } from '../kernel-check.js';
+import { type KernelView, kernelView, refusalFor } from '../kernel-check.js';
 import type { GlobalOptions } from '../options.js';
 import { EXIT, outputForm, print, printable, utc } from '../output.js';
+
+/** The element of the address itself or of a network around it. */
+interface Dropping {
+  readonly address: string;
+  readonly view: KernelView;
+}
 
 interface Answer {
   readonly address: string;
   readonly banned: boolean;
   /** The entries that ban it, itself or a network around it. */
   readonly entries: readonly ListedEntry[];
-  readonly kernel: KernelView | null;
+  /** What drops its packets now. */
+  readonly dropping: Dropping | null;
   readonly recent: readonly RecentDecision[];
   readonly steps: readonly Step[];
 }
@@ -36,27 +42,31 @@ export async function run([address]: readonly string[], options: GlobalOptions):
   return answer.banned ? EXIT.done : EXIT.no;
 }
 
-async function explain(config: Config, prefix: Prefix, blocklist: OpenBlocklist): Promise<Answer> {
-  const { acts } = blocklist;
+async function explain(config: Config, prefix: Prefix, { acts }: OpenBlocklist): Promise<Answer> {
   const socket = controlSocket(config);
-  const entries: ListedEntry[] = [];
-  for await (const page of acts.list('ban')) {
-    for (const entry of page) {
-      if ((entry.host === null || entry.host === config.host) && contains(prefixFrom(entry.address), prefix))
-        entries.push(entry);
-    }
+  const here = (await bansOf(acts, prefix)).filter(({ host }) => host === null || host === config.host);
+  const texts = [...new Set([prefix.text, ...here.map(({ address }) => address)])];
+  const asked = await kernelView(config, prefix.text).catch(unanswered);
+  const exact = typeof asked === 'string' ? null : asked;
+  let dropping: Dropping | null = null;
+  // An allow of the address itself comes before the ban of a network around it.
+  for (const address of exact === null || exact.allowed ? [] : texts) {
+    const view = address === prefix.text ? exact : await kernelView(config, address);
+    if (view?.inKernel) dropping ??= { address, view };
   }
-  entries.sort((a, b) => b.until - a.until);
-  const kernel = await kernelView(config, prefix.text).catch(() => null);
   const recent = (await controlRequest(socket, `/why?address=${encodeURIComponent(prefix.text)}`).catch(
     () => [],
   )) as RecentDecision[];
+  // The entry whose element drops the packets comes first.
+  const entries = here.sort(
+    (a, b) => Number(b.address === dropping?.address) - Number(a.address === dropping?.address),
+  );
   const steps: Step[] = [];
   const entry = entries[0];
   if (entry) steps.push(...stepsOfEntry(entry));
   steps.push(...(recent.at(-1)?.steps ?? []).filter((step) => !steps.some((known) => known.check === step.check)));
-  const refusal = await refusalOf(config, prefix, acts);
   if (!steps.some((step) => step.check === 'protection')) {
+    const refusal = await refusalFor(config, prefix, acts);
     steps.push({
       check: 'protection',
       result: refusal?.cause ?? 'none',
@@ -68,9 +78,14 @@ async function explain(config: Config, prefix: Prefix, blocklist: OpenBlocklist)
       ? { check: 'redis', result: 'banned', detail: `${entry.key}, ${ends(entry.until)}` }
       : { check: 'redis', result: 'not banned', detail: `no key bans ${prefix.text}` },
   );
-  steps.push(kernelStep(kernel));
-  const banned = entry !== undefined && kernel?.inKernel === true;
-  return { address: prefix.text, banned, entries, kernel, recent, steps };
+  steps.push(kernelStep(asked, dropping, prefix.text));
+  return { address: prefix.text, banned: dropping !== null, entries, dropping, recent, steps };
+}
+
+/** Without a daemon nobody knows the kernel; any other failure is one. */
+function unanswered(error: unknown): string {
+  if (error instanceof ControlError) return error.message;
+  throw error;
 }
 
 /** How a stored ban came about, from its record. */
@@ -105,29 +120,38 @@ function stepsOfEntry({ record }: ListedEntry): Step[] {
   return steps;
 }
 
-function kernelStep(kernel: KernelView | null): Step {
-  if (kernel === null) return { check: 'kernel', result: 'unknown', detail: 'the daemon does not run' };
-  if (kernel.inKernel) {
-    const left = kernel.timeout ? `timeout ${kernel.timeout} s` : 'no timeout';
-    return { check: 'kernel', result: 'in the set', detail: `${left}, ${kernel.packets} packets dropped` };
+function kernelStep(exact: KernelView | string, dropping: Dropping | null, asked: string): Step {
+  if (typeof exact === 'string') return { check: 'kernel', result: 'unknown', detail: exact };
+  if (dropping !== null) {
+    const { address, view } = dropping;
+    const left = view.timeout ? `timeout ${view.timeout} s` : 'no timeout';
+    const part = address === asked ? '' : `as part of ${address}, `;
+    return { check: 'kernel', result: 'in the set', detail: `${part}${left}, ${view.packets} packets dropped` };
   }
-  const why = kernel.refusal ?? (kernel.mode === 'off' ? 'the mode is off: nothing is dropped' : 'not wanted');
-  return { check: 'kernel', result: 'not in the set', detail: why };
+  return { check: 'kernel', result: 'not in the set', detail: whyNot(exact) };
+}
+
+function whyNot({ refusal, mode, rules }: KernelView): string {
+  if (refusal !== null) return refusal;
+  if (mode === 'off') return 'the mode is off: nothing is dropped';
+  return rules === 'in place' ? 'not wanted' : `the rules are ${rules}: nothing is dropped`;
 }
 
 function ends(until: number): string {
   return until === FOREVER ? 'for good' : `until ${utc(until)} (${formatDuration((until - Date.now()) / 1000)} left)`;
 }
 
+function headline({ banned }: Answer, entry: ListedEntry | undefined, part: string): string {
+  if (banned)
+    return entry ? `BANNED ${ends(entry.until)}${part}` : 'BANNED in the kernel, and no key asks for it any more';
+  return entry ? 'NOT BLOCKED, although a key asks for it' : 'NOT BANNED';
+}
+
 function screen(answer: Answer): string[] {
   const [entry] = answer.entries;
-  const lines = [
-    answer.banned && entry
-      ? `BANNED ${ends(entry.until)}${entry.address === answer.address ? '' : `, as part of ${entry.address}`}`
-      : entry
-        ? 'NOT BLOCKED, although a key asks for it'
-        : 'NOT BANNED',
-  ];
+  const by = answer.dropping?.address ?? answer.address;
+  const part = by === answer.address ? '' : `, as part of ${by}`;
+  const lines = [headline(answer, entry, part)];
   for (const { check, result, detail } of answer.steps)
     lines.push(`  ${check.padEnd(13)} ${printable(result).padEnd(11)} ${printable(detail)}`);
   const others = answer.recent.slice(0, -1);
@@ -138,7 +162,9 @@ function screen(answer: Answer): string[] {
   }
   lines.push(
     answer.banned
-      ? `undo: barricata unban ${answer.address} --reason "..."`
+      ? entry
+        ? `undo: barricata unban ${by} --reason "..."`
+        : 'undo: barricata unban --held (see barricata status)'
       : `to ban it: barricata ban ${answer.address} --for 1h --reason "..."`,
   );
   return lines;
