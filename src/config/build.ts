@@ -47,6 +47,7 @@ const NOT_YET: readonly (readonly [path: string, of: (written: Written) => unkno
   ['redis.sentinels', (w) => w.redis.sentinels],
   ['redis.cluster', (w) => w.redis.cluster],
   ['history', (w) => w.history],
+  ['enforcement.backend: nftables', (w) => w.enforcement.backend === 'nftables'],
   ['enforcement.action', (w) => w.enforcement.action],
   ['context', (w) => w.context],
   ['console', (w) => w.console],
