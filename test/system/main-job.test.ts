@@ -10,6 +10,27 @@ const ATTACKER = '203.0.113.66';
 const CLIENT = '198.51.100.7';
 const SERVER = '192.168.50.10';
 
+interface Entry {
+  readonly at: string;
+  readonly act: string;
+  readonly address: string;
+  readonly by: string;
+  readonly from: string;
+  readonly host: string;
+  readonly why: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+/** The whole stream, oldest first; redis-cli gives the pairs of names and values in order. */
+function journalOf(barricata: Barricata): Entry[] {
+  const stream = JSON.parse(barricata.redis('--json', 'XRANGE', 'barricata:journal', '-', '+')) as [string, string[]][];
+  return stream.map(([, fields]) => {
+    const pairs = Array.from({ length: fields.length / 2 }, (_, i) => [fields[2 * i], fields[2 * i + 1]]);
+    return Object.fromEntries(pairs) as Entry;
+  });
+}
+
 describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the main job', () => {
   let barricata: Barricata;
   let attacker: Host;
@@ -38,6 +59,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the m
     });
     await waitFor('the web server answers', () => served(client));
     barricata = new Barricata();
+    process.env['SUDO_USER'] = 'tester';
     writeFileSync(barricata.eve, '');
     await barricata.start();
   });
@@ -177,9 +199,37 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the m
     await waitFor('the attacker is served', () => served(attacker), 3000);
   });
 
-  it('journals what was done and by whom', () => {
-    const journal = barricata.redis('XRANGE', 'barricata:journal', '-', '+');
-    for (const word of ['unban', 'allow', 'mode', ATTACKER, '9000001']) expect(journal).toContain(word);
+  it('journals what was done, by whom, from where, with the whole value before and after', () => {
+    const journal = journalOf(barricata);
+    const about = (act: string, address: string) => journal.filter((e) => e.act === act && e.address === address);
+    for (const entry of journal) {
+      expect(Number.isNaN(Date.parse(entry.at)), JSON.stringify(entry)).toBe(false);
+      expect(['cli', 'redis', 'daemon']).toContain(entry.from);
+    }
+    const [automatic] = about('ban', ATTACKER);
+    expect(automatic).toMatchObject({ by: '', from: 'daemon', host: 'testhost', before: '' });
+    expect(JSON.parse(automatic?.after ?? '')).toMatchObject({ source: 'suricata', sid: 9000001, proof: 'app' });
+    const [lifted] = about('unban', ATTACKER);
+    expect(lifted).toMatchObject({ by: 'tester', from: 'cli', host: 'testhost', why: 'test', after: '' });
+    expect(JSON.parse(lifted?.before ?? '')).toMatchObject({ source: 'suricata', sid: 9000001 });
+    const [typed] = about('ban', '203.0.113.64/26');
+    expect(typed).toMatchObject({ by: '', from: 'redis', before: '' });
+    expect(typed?.after).toContain('INC-1 scanning');
+    const [deleted] = about('unban', '203.0.113.64/26');
+    expect(deleted).toMatchObject({ by: '', from: 'redis', after: '' });
+    expect(deleted?.before).toContain('INC-1 scanning');
+    const [allowed] = about('allow', ATTACKER);
+    expect(allowed).toMatchObject({ by: 'tester', from: 'cli', why: 'test', before: '' });
+    const [disallowed] = about('disallow', ATTACKER);
+    expect(disallowed).toMatchObject({ by: 'tester', from: 'cli', before: allowed?.after, after: '' });
+    const [scanner] = about('ban', '203.0.113.88');
+    expect(scanner).toMatchObject({ by: '', from: 'daemon', before: '' });
+    expect(JSON.parse(scanner?.after ?? '')).toMatchObject({ source: 'filter', scope: 'host' });
+    expect(about('mode', 'fleet').map(({ by, from, before, after }) => [by, from, before, after])).toEqual([
+      ['tester', 'cli', '', 'observe'],
+      ['tester', 'cli', 'observe', 'off'],
+      ['tester', 'cli', 'off', 'enforce'],
+    ]);
   });
 
   describe.skipIf(!hasFeatures('suricata'))('with a real Suricata', () => {
