@@ -14,6 +14,8 @@ export interface AlertPathOptions {
   store: Store;
   decisions: Decisions;
   connection: RedisConnection;
+  /** Why nothing may be decided yet; `null` when it may. */
+  waitsFor: () => string | null;
   clock: Clock;
   log: Log;
 }
@@ -21,7 +23,8 @@ export interface AlertPathOptions {
 /**
  * Follows the eve files from where the blocklist says that they were read to.
  * Until Redis has told that, nothing is read: the files are the queue, and to
- * begin anywhere else would lose alerts or act on them twice.
+ * begin anywhere else would lose alerts or act on them twice. Nor before the
+ * mode is known, and that no other machine reads for this host's name.
  */
 export class AlertPath implements Service {
   readonly name = 'alert path';
@@ -38,7 +41,8 @@ export class AlertPath implements Service {
       task: () => this.#begin(),
       clock: options.clock,
       atLeast: 50,
-      atMost: () => (this.#source === null ? 1000 : 3_600_000),
+      // What is waited for is in memory, and cheap to look at.
+      atMost: () => (this.#source !== null ? 3_600_000 : options.waitsFor() !== null ? 50 : 1000),
       onError: (error) => {
         this.#problem = `waiting for Redis to say where the eve files were read to: ${messageOf(error)}`;
         complaints.warn(
@@ -74,6 +78,11 @@ export class AlertPath implements Service {
 
   async #begin(): Promise<void> {
     if (this.#source !== null || this.#stopped) return;
+    const reason = this.#o.waitsFor();
+    if (reason !== null) {
+      this.#problem = `the eve files are not read: ${reason}`;
+      return;
+    }
     const { config, store, decisions, clock, log } = this.#o;
     const positions = new Map<string, string>();
     for (const [source, value] of await store.positions()) {

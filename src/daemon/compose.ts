@@ -129,8 +129,11 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
       isInfrastructure: (prefix) => facts.isInfrastructure(prefix),
       isOwn: (words) => facts.isOwn(words),
     });
-  const decisions = new Decisions({ context, limits, store, recent, clock, log });
-  const alertPath = new AlertPath({ config: first, store, decisions, connection, clock, log });
+  const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
+  const modeKnown = () => mirror.complete;
+  const waitsFor = () => (modeKnown() ? heartbeat.waitsFor : 'waiting for Redis to say which mode is set');
+  const decisions = new Decisions({ context, limits, store, recent, waitsFor, clock, log });
+  const alertPath = new AlertPath({ config: first, store, decisions, connection, waitsFor, clock, log });
   const filterPath = new FilterPath({
     queue: new PacketQueue({
       numbers: first.queue.numbers,
@@ -143,10 +146,10 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
       onDetection: (detection) => decisions.onDetection(detection),
     }),
     kernel,
+    modeKnown,
     clock,
     log,
   });
-  const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
   const startedAt = clock.now();
   const parts = {
     settings,
@@ -185,10 +188,11 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     // The store first: what waits in the offline journal is in the kernel and not in Redis, and is nobody's unban.
     store,
     mirror,
+    // Before all that stores under this host's name, and given back after the last of it.
+    heartbeat,
     decisions,
     filterPath,
     alertPath,
-    heartbeat,
   ];
   return { ...parts, services };
 }

@@ -4,6 +4,7 @@ import { Counters } from '../base/counters.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import { type Log, RateLimitedLog } from '../base/log.js';
+import { BlocklistError } from '../blocklist/errors.js';
 import type { CommitOutcome, Store } from '../blocklist/store.js';
 import type { Detection } from '../filter/detection.js';
 import type { Decision, Outcome } from '../policy/ban.js';
@@ -24,6 +25,8 @@ export interface DecisionsOptions {
   readonly limits: BanLimits;
   readonly store: Pick<Store, 'commit'>;
   readonly recent: RecentDecisions;
+  /** Why nothing may be decided and stored now; `null` when it may. What was seen waits. */
+  readonly waitsFor: () => string | null;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -72,6 +75,8 @@ export class Decisions implements Service {
    * @throws BlocklistError when nothing of it was stored; the same batch is then given again
    */
   async onBatch(batch: EveBatch): Promise<void> {
+    const reason = this.#o.waitsFor();
+    if (reason !== null) throw new BlocklistError('store decisions', 'refused', reason);
     const context = { ...this.#o.context(), now: this.#o.clock.now() };
     const decided = batch.alerts.map((alert) => {
       const decision = this.#o.limits.admit(decide(alert, context));
@@ -93,7 +98,7 @@ export class Decisions implements Service {
   }
 
   async #storeDetections(): Promise<void> {
-    while (this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 && this.#o.waitsFor() === null) {
       const batch = this.#waiting.slice(0, DETECTIONS_AT_ONCE);
       const context = { ...this.#o.context(), now: this.#o.clock.now() };
       const decided = batch.map((detection) => {

@@ -9,6 +9,8 @@ import type { Kernel } from './kernel.js';
 
 /** A queue that could not be bound is tried again this often, ms. */
 const RETRY = 5000;
+/** The mode that is not known yet is looked at this often, ms. */
+const LOOK = 50;
 
 /**
  * Runs the packet filter as the mode says: `enforce` drops, `observe` and
@@ -19,21 +21,30 @@ export class FilterPath implements Service {
   readonly name = 'packet filter';
   readonly #queue: PacketQueue;
   readonly #kernel: Kernel;
+  readonly #modeKnown: () => boolean;
   readonly #log: Log;
   readonly #runner: BoundedRunner;
   #mode: RunMode | null = null;
   #running = false;
   #problem: string | null = null;
 
-  constructor(options: { queue: PacketQueue; kernel: Kernel; clock: Clock; log: Log }) {
+  /** @param options.modeKnown whether the mode is the one that people set, and not only what the file says */
+  constructor(options: {
+    queue: PacketQueue;
+    kernel: Kernel;
+    modeKnown: () => boolean;
+    clock: Clock;
+    log: Log;
+  }) {
     this.#queue = options.queue;
     this.#kernel = options.kernel;
+    this.#modeKnown = options.modeKnown;
     this.#log = options.log;
     this.#runner = new BoundedRunner({
       task: () => this.#settle(),
       clock: options.clock,
       atLeast: 0,
-      atMost: () => RETRY,
+      atMost: () => (this.#modeKnown() ? RETRY : LOOK),
       onError: (error) => {
         const problem = messageOf(error);
         if (problem !== this.#problem)
@@ -79,9 +90,16 @@ export class FilterPath implements Service {
   }
 
   async #settle(): Promise<void> {
+    if (!this.#modeKnown()) {
+      this.#problem = 'waiting for Redis to say which mode is set';
+      return;
+    }
     const wanted = this.#mode !== 'off';
     this.#queue.setDropping(this.#mode === 'enforce');
-    if (wanted === this.#running) return;
+    if (wanted === this.#running) {
+      this.#problem = null;
+      return;
+    }
     if (wanted) {
       await this.#queue.start();
       this.#log.info('the packet filter runs');

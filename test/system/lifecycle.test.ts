@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { Barricata, command, program } from '../support/daemon.js';
+import { alertLine, Barricata, command, program } from '../support/daemon.js';
 import { inKernel, isBanned, redisServers, statusOf } from '../support/faults.js';
 import { hasFeatures } from '../support/feature.js';
 import { enterPrivateNetns, run, waitFor } from '../support/netns.js';
@@ -210,6 +210,68 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
     process.kill(b.pid, 'SIGHUP');
     await waitFor('status says so', () => statusOf(b).config.problems.join().includes('mode waits for a restart'));
     expect(statusOf(b).mode).toBe('enforce');
+  });
+
+  it('leaves the alerts to the other machine that has its name, until that is gone', async () => {
+    make();
+    await b.start();
+    await waitFor('it beats', () => b.redis('EXISTS', 'barricata:host:testhost') === '1');
+    await b.stop();
+    // The private Redis without a daemon: another machine's heartbeat gets there first.
+    const redis = spawn('redis-server', ['--port', '0', '--unixsocket', b.socket, '--dir', `${b.folder}/state`], {
+      stdio: 'ignore',
+    });
+    others.push(redis);
+    await waitFor('redis-server answers', () => b.redis('PING') === 'PONG');
+    expect(b.redis('EXISTS', 'barricata:host:testhost')).toBe('0');
+    b.configure({ redis: { url: `unix://${b.socket}` } });
+    b.redis('HSET', 'barricata:host:testhost', 'machine', 'another');
+    writeFileSync(b.eve, alertLine('203.0.113.1'), { flag: 'a' });
+    await b.start({ wait: false });
+    const problems = () => statusOf(b).problems.join('\n');
+    await waitFor('it says so', () => problems().includes('another machine is named "testhost" too'), 15_000, 50);
+    await waitFor('the comparison is complete', () => statusOf(b).kernel.complete);
+    const { ready, eve } = statusOf(b);
+    expect({ ready, eve }).toEqual({ ready: false, eve: [] });
+    expect(b.cli('status', '-q').code).toBe(4);
+    expect(b.redis('HGET', 'barricata:host:testhost', 'machine')).toBe('another');
+    expect(b.redis('EXISTS', 'barricata:pos:testhost')).toBe('0');
+    b.redis('DEL', 'barricata:host:testhost');
+    await isBanned(b, '203.0.113.1', 10_000);
+    await waitFor('it is ready', () => statusOf(b).ready);
+
+    // Another machine takes the name while it is in use: nothing more is written under it.
+    b.redis('HSET', 'barricata:host:testhost', 'machine', 'another');
+    await waitFor('it says so', () => problems().includes('another machine is named'), 15_000, 50);
+    writeFileSync(b.eve, alertLine('203.0.113.2'), { flag: 'a' });
+    const position = b.redis('HGETALL', 'barricata:pos:testhost');
+    await waitFor('the line was read and not acted on', () => statusOf(b).eve[0]?.lines === 2);
+    expect(b.redis('HGETALL', 'barricata:pos:testhost')).toBe(position);
+    expect(b.redis('EXISTS', 'barricata:ban:203.0.113.2')).toBe('0');
+    b.redis('DEL', 'barricata:host:testhost');
+    await isBanned(b, '203.0.113.2', 15_000);
+    b.redis('HSET', 'barricata:host:testhost', 'machine', 'another');
+    await b.stop();
+    expect(b.redis('HGET', 'barricata:host:testhost', 'machine')).toBe('another');
+  });
+
+  it('acts on nothing before it knows the mode that Redis has', async () => {
+    make();
+    await b.start();
+    b.redis('SET', 'barricata:mode', 'off');
+    await waitFor('it is off', () => statusOf(b).mode === 'off');
+    await b.stop();
+    const before = b.log.length;
+    await b.start();
+    expect(b.log.slice(before)).not.toContain('the packet filter runs');
+    expect(statusOf(b).queue).toMatchObject({ bound: false, problem: 'mode off: nothing is filtered' });
+    b.redis('SET', 'barricata:mode', 'observe');
+    await waitFor('it observes', () => statusOf(b).mode === 'observe');
+    await b.stop();
+    writeFileSync(b.eve, alertLine('203.0.113.1'), { flag: 'a' });
+    await b.start();
+    await waitFor('the alert was decided', () => statusOf(b).decisions['would_ban'] === 1);
+    expect(inKernel(b)).toEqual([]);
   });
 
   it('records itself for others to find', async () => {
