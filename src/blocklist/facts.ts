@@ -2,8 +2,10 @@ import { type Clock, type EpochMs, FOREVER } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { contains, isProblem, type Prefix, parsePrefix, prefix } from '../net/prefix.js';
 import type { RedisConnection } from './connection.js';
+import { blocklistError } from './errors.js';
 import type { Keys } from './keys.js';
-import { type ModeSetting, parseMode } from './mode.js';
+import { parseMode } from './mode.js';
+import type { ModeMemory } from './mode-memory.js';
 
 /** What a person's unban says about later automatic bans of that address. */
 export interface Pardon {
@@ -48,12 +50,12 @@ export class Facts {
   /** `gid:sid` to suffix to suppression. */
   readonly #suppressions = new Map<string, Map<string, Suppression>>();
   #seen: Set<string> | null = null;
-  fleetMode: ModeSetting | null = null;
-  hostMode: ModeSetting | null = null;
+  readonly modes: ModeMemory;
   /** When a person last accepted a held loss, in Redis time. */
   accepted: EpochMs = 0;
 
-  constructor(connection: RedisConnection, keys: Keys, clock: Clock, log: Log) {
+  constructor(connection: RedisConnection, keys: Keys, clock: Clock, log: Log, modes: ModeMemory) {
+    this.modes = modes;
     this.#connection = connection;
     this.#keys = keys;
     this.#clock = clock;
@@ -143,26 +145,49 @@ export class Facts {
     } else of.delete(suffix);
   }
 
-  /** Reads the mode keys and the last acceptance. @throws BlocklistError */
-  async readModes(): Promise<void> {
-    const [fleet, host, accept] = await Promise.all(
-      [this.#keys.mode(), this.#keys.mode(this.#keys.host), this.#keys.accept].map((key) =>
-        this.#connection.call('GET', key).catch(() => null),
-      ),
-    );
-    this.fleetMode = this.#mode(this.#keys.mode(), fleet, this.fleetMode);
-    this.hostMode = this.#mode(this.#keys.mode(this.#keys.host), host, this.hostMode);
-    this.accepted = Number(/"at":(\d+)/.exec(String(accept))?.[1] ?? this.accepted);
+  /**
+   * Reads the mode keys and the last acceptance. A value that is no mode leaves
+   * the mode as it was: a typing error must not lift or impose anything.
+   *
+   * @param missing what it means when a key is not there, unless the store was emptied
+   * @returns the mode keys and their values as they are, `null` = not there and nobody's wish
+   * @throws BlocklistError
+   */
+  async readModes(missing: 'removed' | 'emptied' | 'unclear'): Promise<readonly (readonly [string, string])[]> {
+    const keys = [this.#keys.mode(), this.#keys.mode(this.#keys.host), this.#keys.accept];
+    const [journaled, ...values] = await Promise.all([
+      this.#connection.call('EXISTS', this.#keys.journal),
+      ...keys.map((key) => this.#get(key)),
+    ]);
+    // Every act is journaled: a store without a journal was emptied, or is not the one that held the mode.
+    const how = missing === 'unclear' && journaled === 0 ? 'emptied' : missing;
+    const accepted = Number(/"at":(\d+)/.exec(values[2] ?? '')?.[1] ?? this.accepted);
+    const said: [string, string][] = [];
+    for (const [i, which] of (['fleet', 'host'] as const).entries()) {
+      const value = values[i] ?? null;
+      if (value === null) this.modes.missing(which, how, this.#clock.now());
+      else this.#setMode(which, keys[i] as string, value);
+      if (value !== null || how === 'removed') said.push([keys[i] as string, value ?? '']);
+    }
+    if (accepted > this.accepted && this.modes.lost) this.modes.accepted();
+    this.accepted = accepted;
+    return said;
   }
 
-  /** A value that is no mode leaves the mode as it was: a typing error must not lift or impose anything. */
-  #mode(key: string, value: unknown, before: ModeSetting | null): ModeSetting | null {
-    if (typeof value !== 'string') return null;
-    const setting = parseMode(value);
-    if (setting === null) {
-      this.#log.warn({ key, value: value.slice(0, 80) }, 'not a mode; write enforce, observe, off or pause');
-      return before;
+  async #get(key: string): Promise<string | null> {
+    try {
+      return (await this.#connection.call('GET', key)) as string | null;
+    } catch (error) {
+      const failure = blocklistError('read modes', error);
+      // A key of a wrong type is one that is mistyped; anything else says nothing about the mode.
+      if (failure.kind !== 'refused') throw failure;
+      return '(not a string)';
     }
-    return setting;
+  }
+
+  #setMode(which: 'fleet' | 'host', key: string, value: string): void {
+    const setting = parseMode(value);
+    if (setting !== null) this.modes.set(which, setting);
+    else this.#log.warn({ key, value: value.slice(0, 80) }, 'not a mode; write enforce, observe, off or pause');
   }
 }

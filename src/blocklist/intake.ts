@@ -26,9 +26,11 @@ export interface EditSink {
   written(ids: readonly WrittenKey[]): void;
   /** Every key found at start; read as it is consumed. */
   all?(ids: Iterable<WrittenKey>): void;
+  /** What a mode key was found to say, `''` when it was removed. */
+  mode?(key: string, value: string): void;
   /** Entries whose keys somebody removed. */
   unbanned(losses: readonly Loss[]): void;
-  /** Entries of a mass loss of `total`, told in parts; some were taken for unbans before. */
+  /** A mass loss of `total` entries; these, told in parts, were taken for unbans before. */
   held(losses: readonly Loss[], total: number): void;
 }
 
@@ -151,8 +153,15 @@ export class Intake {
     const kept = new Set<Loss>(held);
     if (held.length > 0) this.#holdBegins();
     await this.#settleGone(out, kept);
-    // Losses of earlier batches, obeyed then, belong to this one.
-    if (held.length > 0) await this.#hold(held, out);
+    if (held.length > 0) {
+      // Losses of earlier batches, obeyed then, belong to this one.
+      const now = new Set<Loss>(early);
+      await this.#hold(
+        held.filter((loss) => !now.has(loss)),
+        held.length,
+        out,
+      );
+    }
     this.tell(out.changed);
     if (out.written.length > 0) edits?.written(out.written);
     const obeyed = kept.size === 0 ? early : early.filter((loss) => !kept.has(loss));
@@ -192,13 +201,14 @@ export class Intake {
     const kept = this.#guard.judge(losses, before, this.#o.clock.now());
     if (kept.length > 0) {
       this.#holdBegins();
-      await this.#hold(kept, out);
+      await this.#hold(kept, kept.length, out);
     } else if (losses.length > 0) this.#o.edits?.unbanned(losses);
   }
 
   /** Keeps entries wanted although their keys are gone. */
-  async #hold(losses: readonly Loss[], out: Outcome): Promise<void> {
+  async #hold(losses: readonly Loss[], total: number, out: Outcome): Promise<void> {
     const { level, edits, log, onHeld } = this.#o;
+    edits?.held([], total);
     for (let at = 0; at < losses.length; at += CHUNK) {
       const part = losses.slice(at, at + CHUNK);
       for (const loss of part) {
@@ -206,7 +216,7 @@ export class Intake {
         level.hold(loss);
         out.changed[listOf(loss.id)].push(loss.text);
       }
-      edits?.held(part, losses.length);
+      edits?.held(part, total);
       this.#tellBans(out);
       await breathe();
     }

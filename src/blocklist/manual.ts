@@ -166,15 +166,10 @@ export class ManualActs {
   /** Sets the fleet's mode, or that of one host; `null` goes back to the file's. @throws BlocklistError */
   async setMode(setting: ModeSetting | null, reason: string, actor: Actor, host?: string): Promise<void> {
     const key = this.#keys.mode(host);
-    const before = await this.#connection.call('GET', key);
-    if (setting === null) await this.#connection.call('DEL', key);
-    else await this.#connection.call('SET', key, formatMode(setting));
-    await this.journal.write({
-      ...this.#act('mode', host ?? 'fleet', actor),
-      why: reason,
-      before: typeof before === 'string' ? before : null,
-      after: setting === null ? null : formatMode(setting),
-    });
+    const value = setting === null ? '' : formatMode(setting);
+    const line = { ...this.#act('mode', host ?? 'fleet', actor), why: reason, before: null, after: value };
+    const { raw, journal } = this.#keys;
+    await this.#connection.script('mode-3', [key, raw, journal], ['set', value, ...journalFields(line)]);
   }
 
   /** Accepts a held mass loss on every host: the entries leave the kernels. @throws BlocklistError */

@@ -26,12 +26,17 @@ import { type KernelEntry, kernelLosses } from './kernel-memory.js';
 import { type EntryId, type EntryKind, type Keys, LETTER, suffixOf } from './keys.js';
 import { Level, listOf } from './level.js';
 import { type EffectiveMode, effectiveMode } from './mode.js';
+import { ModeMemory } from './mode-memory.js';
 import { Refusals } from './refusals.js';
 import { Tracking } from './tracking.js';
 
 const ENTRY_KINDS: readonly EntryKind[] = ['allow', 'ban', 'local'];
 const READ_AT_MOST = 1000;
 const PAGE = 2000;
+/** How long the mode keys may take to be read before the last known mode, or the file's, rules; in ms. */
+const MODE_PATIENCE = 3000;
+/** A key that goes this soon after a loss is held is part of it, in ms. */
+const LOSS_GOES_ON = 10_000;
 
 export interface MirrorOptions {
   readonly connection: RedisConnection;
@@ -41,6 +46,8 @@ export interface MirrorOptions {
   readonly log: Log;
   /** The mode of the configuration file, used while no key says otherwise. */
   readonly fileMode?: 'enforce' | 'observe' | 'off';
+  /** Where the last mode settings are kept for a start without Redis; none = they are not kept. */
+  readonly modeFile?: string;
   readonly onChange: (changed: Changed) => void;
   readonly onMode?: (mode: EffectiveMode) => void;
   /** Told with the number of held entries whenever it becomes or stops being zero. */
@@ -82,12 +89,18 @@ export class Mirror implements Service, Desired {
   #brokenOff = false;
   #walks = 0;
   #mode: EffectiveMode | null = null;
+  #modeKnown = false;
+  #startedAt = 0;
+  readonly #modeWaiting = new Set<() => void>();
+  readonly #modeSaid = new Map<string, string>();
+  /** The server told that a database was emptied, and no walk has judged that yet. */
+  #flushed = false;
 
   constructor(options: MirrorOptions) {
     this.#o = options;
     const { connection, keys, clock, log } = options;
     this.level = new Level(clock);
-    this.facts = new Facts(connection, keys, clock, log);
+    this.facts = new Facts(connection, keys, clock, log, new ModeMemory(options.modeFile ?? null, log));
     this.refusals = new Refusals(connection, keys, log);
     this.#intake = new Intake({
       level: this.level,
@@ -98,7 +111,11 @@ export class Mirror implements Service, Desired {
       onChange: (changed) => {
         if (this.#complete || changed === 'all' || changed.list === 'allow') options.onChange(changed);
       },
-      onHeld: options.onHeld,
+      onHeld: (held) => {
+        if (held > 0) this.facts.modes.held(clock.now());
+        this.#noteMode();
+        options.onHeld?.(held);
+      },
       edits: options.edits,
     });
     this.#tracking = new Tracking({
@@ -108,7 +125,10 @@ export class Mirror implements Service, Desired {
       clock,
       log,
       onKeys: (names) => this.#heard(names),
-      onGap: () => this.#walker.wake(),
+      onGap: (flushed) => {
+        if (flushed) this.#flushed = true;
+        this.#walker.wake();
+      },
       onTick: () => this.#noteMode(),
     });
     this.#walker = new BoundedRunner({
@@ -149,8 +169,31 @@ export class Mirror implements Service, Desired {
     return this.#complete || list === 'allow' ? this.level.entries(list) : this.level.offlineEntries();
   }
 
+  /** Whether the mode keys were read since the start. Until then `mode` is the last known one, or the file's. */
+  get modeKnown(): boolean {
+    return this.#modeKnown;
+  }
+
+  /**
+   * Waits until the mode keys were read.
+   * @returns false when that took longer than `ms`; the last known mode, or the file's, rules then
+   */
+  async modeReady(ms: number): Promise<boolean> {
+    if (!this.#modeKnown) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#o.clock.after(ms, resolve);
+        this.#modeWaiting.add(() => {
+          cancel();
+          resolve();
+        });
+      });
+    }
+    return this.#modeKnown;
+  }
+
   get mode(): EffectiveMode {
-    return effectiveMode(this.#o.fileMode ?? 'enforce', this.facts.fleetMode, this.facts.hostMode, this.#o.clock.now());
+    const { fleet, host } = this.facts.modes;
+    return effectiveMode(this.#o.fileMode ?? 'enforce', fleet, host, this.#o.clock.now());
   }
 
   status(): {
@@ -186,7 +229,8 @@ export class Mirror implements Service, Desired {
   }
 
   async start(): Promise<void> {
-    this.#noteMode();
+    this.#startedAt = this.#o.clock.monotonic();
+    await this.facts.modes.load();
     await this.#tracking.start();
     this.#walker.start();
   }
@@ -195,6 +239,7 @@ export class Mirror implements Service, Desired {
     await this.#tracking.stop();
     await this.#walker.stop();
     await this.#draining?.catch(() => {});
+    await this.facts.modes.saved();
   }
 
   /** Number of entries held after a mass loss. */
@@ -269,7 +314,7 @@ export class Mirror implements Service, Desired {
       else if (about.class === 'suppress') this.#dirtyFacts.add(`s${about.suffix}`);
       else modes = true;
     }
-    if (modes) this.#readModes().catch(() => this.#walker.wake());
+    if (modes) this.#readModes('removed').catch(() => this.#walker.wake());
     this.#drain().catch(() => this.#walker.wake());
   }
 
@@ -277,15 +322,26 @@ export class Mirror implements Service, Desired {
     (id.startsWith('a') ? this.#dirtyAllows : this.#dirty).add(id);
   }
 
-  async #readModes(): Promise<void> {
-    await this.facts.readModes();
+  async #readModes(missing: 'removed' | 'unclear'): Promise<void> {
+    const justHeld = this.level.heldCount > 0 && this.#o.clock.now() - this.#intake.heldSince < LOSS_GOES_ON;
+    const said = await this.facts.readModes(this.#flushed || justHeld ? 'emptied' : missing);
+    this.#modeKnown = true;
+    for (const done of this.#modeWaiting) done();
+    this.#modeWaiting.clear();
     this.#noteMode();
+    for (const [key, value] of said) {
+      if (this.#modeSaid.get(key) === value) continue;
+      this.#modeSaid.set(key, value);
+      this.#o.edits?.mode?.(key, value);
+    }
     if (this.level.heldCount > 0 && this.facts.accepted > this.#intake.heldSince + this.#intake.skew) {
       await this.dropHeld();
     }
   }
 
   #noteMode(): void {
+    // The file's mode must not rule for the moment that Redis takes to answer.
+    if (!this.#modeKnown && this.#o.clock.monotonic() - this.#startedAt < MODE_PATIENCE) return;
     const mode = this.mode;
     if (this.#mode?.mode === mode.mode && this.#mode.until === mode.until) return;
     this.#mode = mode;
@@ -339,7 +395,8 @@ export class Mirror implements Service, Desired {
     const { connection, clock } = this.#o;
     if (!connection.up) throw connection.problem ?? blocklistError('walk', new Error('not connected'));
     const began = clock.monotonic();
-    await this.#readModes();
+    await this.#readModes('unclear');
+    this.#flushed = false;
     for (const kind of ENTRY_KINDS) this.level.tables[kind].beginWalk(this.#brokenOff);
     this.#brokenOff = true;
     this.facts.beginWalk();
@@ -360,6 +417,8 @@ export class Mirror implements Service, Desired {
     this.facts.endWalk();
     this.level.forgetEnded();
     if (!this.#complete) await this.#compareWithKernel();
+    if (this.level.heldCount === 0) this.facts.modes.walked(clock.now());
+    this.#noteMode();
     this.#walkFailed = this.#brokenOff = false;
     this.#walks += 1;
     this.#walkCost = clock.monotonic() - began;

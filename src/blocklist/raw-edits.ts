@@ -42,6 +42,7 @@ export class RawEdits implements Service, EditSink {
   /** The keys found at start that are still to be looked at. */
   #found: Iterator<WrittenKey> | null = null;
   readonly #unbanned = new Map<EntryId, Loss>();
+  readonly #modes = new Map<string, string>();
   #revoke: Loss[] = [];
   #lost = 0;
   #missed = 0;
@@ -67,7 +68,13 @@ export class RawEdits implements Service, EditSink {
   /** Keys and removals not yet looked at. */
   get waiting(): number {
     return (
-      this.#written.size + this.#inHand + this.#unbanned.size + this.#revoke.length + (this.#found === null ? 0 : 1)
+      this.#written.size +
+      this.#inHand +
+      this.#unbanned.size +
+      this.#revoke.length +
+      this.#modes.size +
+      (this.#lost > 0 ? 1 : 0) +
+      (this.#found === null ? 0 : 1)
     );
   }
 
@@ -97,6 +104,11 @@ export class RawEdits implements Service, EditSink {
     this.#runner.wake();
   }
 
+  mode(key: string, value: string): void {
+    this.#modes.set(key, value);
+    this.#runner.wake();
+  }
+
   unbanned(losses: readonly Loss[]): void {
     for (const loss of losses) {
       if (this.#unbanned.size < AT_MOST) this.#unbanned.set(loss.id, loss);
@@ -116,7 +128,11 @@ export class RawEdits implements Service, EditSink {
 
   async #run(): Promise<void> {
     if (!this.#o.connection.up) return;
-    if (this.#revoke.length > 0) await this.#revokePardons();
+    if (this.#lost > 0) await this.#revokePardons();
+    for (const [key, value] of this.#modes) {
+      await this.#journalMode(key, value);
+      if (this.#modes.get(key) === value) this.#modes.delete(key);
+    }
     if (this.#unbanned.size > 0) {
       const part = first(this.#unbanned.values(), UNBANS_AT_ONCE);
       await this.#journalUnbans(part);
@@ -270,6 +286,13 @@ export class RawEdits implements Service, EditSink {
       });
     }
     if (this.#revoke.length === 0) this.#lost = 0;
+  }
+
+  #journalMode(key: string, value: string): Promise<unknown> {
+    const { connection, keys } = this.#o;
+    const of = key === keys.mode() ? 'fleet' : keys.host;
+    const line = { ...this.#byHand(of, 'mode'), why: 'the key was written by hand', before: '', after: value };
+    return connection.script('mode-3', [key, keys.raw, keys.journal], ['noticed', value, ...journalFields(line)]);
   }
 
   #byHand(address: string, act: string): JournalEntry {

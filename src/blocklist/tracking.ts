@@ -19,8 +19,8 @@ export interface TrackingOptions {
   readonly log: Log;
   /** Keys that somebody wrote, removed or let expire: look at them again. */
   readonly onKeys: (keys: readonly string[]) => void;
-  /** Events may have been missed (flush, reconnect): look at everything again. */
-  readonly onGap: () => void;
+  /** Events may have been missed (flush, reconnect): look at everything again; `flushed` when a database was emptied. */
+  readonly onGap: (flushed: boolean) => void;
   /** Called about once a second. */
   readonly onTick?: () => void;
 }
@@ -116,7 +116,7 @@ export class Tracking implements Service {
           );
         }
         this.#problem = failure.message;
-        this.#o.onGap();
+        this.#o.onGap(false);
       })
       .finally(() => {
         this.#arming = null;
@@ -142,13 +142,13 @@ export class Tracking implements Service {
     this.#problem = null;
     this.#seen = this.#sent;
     this.#misses = 0;
-    this.#o.onGap();
+    this.#o.onGap(false);
   }
 
   /** The payload is an array of keys; the library's `message` event would join them with commas. */
   #heard(message: unknown): void {
     if (!Array.isArray(message)) {
-      this.#o.onGap();
+      this.#o.onGap(true);
       return;
     }
     const { canary } = this.#o.keys;

@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type EpochMs, FOREVER, systemClock } from '../../src/base/clock.js';
 import { createLog } from '../../src/base/log.js';
@@ -43,6 +45,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
       },
       onMode: (mode) => modes.push(mode),
       edits,
+      modeFile: join(redis.dir, 'mode.json'),
       kernelAtStart: () => kernel,
     });
     await connection.start();
@@ -70,6 +73,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
     redis.cli('FLUSHALL');
     [changes, modes, unbanned, kernel] = [[], [], [], []];
     onChange = () => {};
+    rmSync(join(redis.dir, 'mode.json'), { force: true });
     await startMirror();
     await armed();
   });
@@ -369,6 +373,48 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
     redis.cli('SET', 'barricata:mode', `pause ${new Date(Date.now() + 2000).toISOString()} observe`);
     await waitFor('pause', () => modes.at(-1)?.mode === 'pause', 1000);
     await waitFor('the end of the pause', () => modes.at(-1)?.mode === 'observe', 5000);
+  });
+
+  it('keeps the mode when its key is lost with the store, until one is set', async () => {
+    const edits = connection;
+    await edits.call('XADD', 'barricata:journal', '*', 'act', 'mode');
+    redis.cli('SET', 'barricata:mode', 'off');
+    await waitFor('off', () => modes.at(-1)?.mode === 'off', 1000);
+    modes = [];
+    const { walks } = mirror.status();
+    redis.cli('FLUSHDB');
+    await waitFor('two walks', () => {
+      mirror.walk();
+      return mirror.status().walks > walks + 2;
+    });
+    expect(mirror.mode.mode).toBe('off');
+    expect(modes).toEqual([]);
+    await stopMirror();
+    redis.cli('XADD', 'barricata:journal', '*', 'act', 'loss_held');
+    await startMirror();
+    await armed();
+    expect(mirror.mode.mode).toBe('off');
+    redis.cli('SET', 'barricata:mode', 'observe');
+    await waitFor('observe', () => mirror.mode.mode === 'observe', 1000);
+    redis.cli('DEL', 'barricata:mode');
+    await waitFor('the mode of the file', () => mirror.mode.mode === 'enforce', 1000);
+  });
+
+  it('lets the last known mode rule while Redis is away at start, and knows no mode before it was read', async () => {
+    redis.cli('SET', 'barricata:mode', 'off');
+    await waitFor('off', () => modes.at(-1)?.mode === 'off', 1000);
+    await stopMirror();
+    await redis.kill();
+    modes = [];
+    await startMirror();
+    expect(mirror.modeKnown).toBe(false);
+    expect(await mirror.modeReady(50)).toBe(false);
+    expect(mirror.mode.mode).toBe('off');
+    await redis.start();
+    redis.cli('SET', 'barricata:mode', 'observe');
+    expect(await mirror.modeReady(10_000)).toBe(true);
+    await waitFor('observe', () => modes.at(-1)?.mode === 'observe');
+    expect(modes.map(({ mode }) => mode)).not.toContain('enforce');
   });
 
   it('knows pardons and suppressions', async () => {

@@ -434,4 +434,31 @@ describe.skipIf(!hasFeatures('redis-server'))('the store', () => {
     expect(await writeHeartbeat(host.connection, host.keys, 'm1', { mode: 'observe' })).toBe(true);
     expect(ttl('barricata:host:h1')).toBeGreaterThan(25);
   });
+
+  it('journals a mode typed by hand once for two daemons, and one set by command only as such', async () => {
+    const second = await new Host(redis, 'h2').start();
+    try {
+      await second.armed();
+      redis.cli('SET', 'barricata:mode', 'observe');
+      const modeLines = async () => (await journal.read(1000)).filter(({ act }) => act === 'mode');
+      await waitFor(
+        'both to see it',
+        () => host.mirror.mode.mode === 'observe' && second.mirror.mode.mode === 'observe',
+      );
+      await waitFor('quiet', () => host.edits.waiting === 0 && second.edits.waiting === 0);
+      expect(await modeLines()).toMatchObject([{ address: 'fleet', from: 'redis', after: 'observe' }]);
+      await manual.setMode({ mode: 'off', until: FOREVER, after: null }, 'why', actor);
+      await waitFor('off', () => host.mirror.mode.mode === 'off' && second.mirror.mode.mode === 'off');
+      await manual.setMode(null, 'why', actor);
+      await waitFor('the file', () => host.mirror.mode.mode === 'enforce' && second.mirror.mode.mode === 'enforce');
+      await waitFor('quiet', () => host.edits.waiting === 0 && second.edits.waiting === 0);
+      expect(await modeLines()).toMatchObject([
+        { by: 'kim', before: 'off', after: null },
+        { by: 'kim', before: 'observe', after: 'off' },
+        { from: 'redis', after: 'observe' },
+      ]);
+    } finally {
+      await second.stop();
+    }
+  });
 });
