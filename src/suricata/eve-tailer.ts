@@ -172,7 +172,13 @@ export class EveTailer {
     if (this.#stopping) return;
     const before = this.#generations.current;
     this.#generations.look(this.#draining !== null);
-    if (this.#generations.current !== before) this.#subscribe();
+    if (this.#generations.current !== before) {
+      this.#subscribe();
+      // The place in a new file is handed on at once, also while nothing was read of it: killed now, and rotated away
+      // before the next start, it could not be found again without.
+      this.#moved = true;
+      this.#handedOnAt = Number.NEGATIVE_INFINITY;
+    }
     if (this.#draining) {
       this.#again = true;
       return;

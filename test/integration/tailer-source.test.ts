@@ -278,6 +278,21 @@ describe('positions', () => {
     expect(await second.got(count + 1)).toEqual(numbers(count + 1));
   });
 
+  it('are given as soon as a file is open, so that one that is killed and rotated away before its first line is found', async () => {
+    const first = reading('eve.json');
+    const file = first.path('eve.json');
+    writeFileSync(file, '');
+    await first.source.start();
+    const saved = await waitFor('a position', () => first.positions.get(file), 500);
+    await first.source.stop();
+    appendFileSync(file, alertLines(0, 10));
+    renameSync(file, `${file}.1`);
+    writeFileSync(file, alertLines(10, 20));
+    const second = reading('eve.json', { directory: first.directory, positions: new Map([[file, saved as string]]) });
+    await second.source.start();
+    expect(await second.got(20)).toEqual(numbers(20));
+  });
+
   it('at the beginning of a file lead on when it was written, copied and truncated between two looks', async () => {
     const { r, file } = await atTheBeginning({ watch: false, pollMs: 100 });
     appendFileSync(file, alertLines(50, 60));

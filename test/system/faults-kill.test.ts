@@ -45,6 +45,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
     const random = randomFrom(seed);
     // What was rotated away before the very first start is not read; everything after that is.
     await b.start(keep);
+    await waitFor('it has stored its place', () => b.redis('HGET', 'barricata:pos:testhost', b.eve) !== '', 3000);
     const writer = spawn(process.execPath, [sensor, b.eve, String(ALERTS), String(seed), ...PROTECTED], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
