@@ -1,4 +1,4 @@
-import { isProblem, parsePrefix } from '../net/prefix.js';
+import { isProblem, parsePrefix, prefixOf } from '../net/prefix.js';
 import type { Parts } from './compose.js';
 import type { ControlRoute } from './control.js';
 import { statusOf } from './status-of.js';
@@ -46,6 +46,15 @@ export function routesOf(parts: Omit<Parts, 'services'>, onStopAsked: () => void
       for await (const page of kernel.backend.dump('ban'))
         for (const element of page) packets[element.text] = element.packets;
       return { rules, packets };
+    },
+    '/covering': (query) => {
+      const prefix = canonical(query);
+      const covering: string[] = [];
+      for (let length = prefix.length; length >= 0; length--) {
+        const { text } = prefixOf(prefix, length);
+        if (mirror.get('ban', text) !== undefined) covering.push(text);
+      }
+      return covering;
     },
     '/why': (query) => recent.of(canonical(query).text),
     '/held': () => {

@@ -54,22 +54,24 @@ async function unban(config: Config, prefix: Prefix, of: Reasons, options: Optio
   const allowFor = options.andAllow === undefined ? null : durationArgument('--and-allow', options.andAllow);
   return withBlocklist(config, options, async (blocklist) => {
     const { acts, actor } = blocklist;
-    const bans = await bansOf(acts, prefix);
-    const exact = bans.filter((entry) => entry.address === text);
-    const wider = bans.filter((entry) => entry.address !== text);
-    const stillBannedBy = [...new Set(wider.map((entry) => entry.address))];
-    if (options.siblings && exact.length > 0) {
-      const found = await bansBySid(acts, sidsOf(exact), null);
-      return liftMany(config, blocklist, [...exact, ...found], `by the signatures of ${text}`, of, options, report);
+    if (options.siblings) {
+      const own = await acts.find('ban', text);
+      const found = own.length === 0 ? [] : await bansBySid(acts, sidsOf(own), null);
+      return liftMany(config, blocklist, [...own, ...found], `by the signatures of ${text}`, of, options, report);
     }
     if (options.dryRun) {
-      const count = `${exact.length} ban${exact.length === 1 ? '' : 's'}`;
+      const bans = await bansOf(config, acts, prefix);
+      const own = bans.filter((entry) => entry.address === text);
+      const count = `${own.length} ban${own.length === 1 ? '' : 's'}`;
+      const wider = bans.filter((entry) => entry.address !== text);
       report({ address: text, outcome: 'dry_run' }, `would lift ${count} of ${text}`, ...stillBanned(wider));
-      return exact.length > 0 ? EXIT.done : EXIT.no;
+      return own.length > 0 ? EXIT.done : EXIT.no;
     }
     if (allowFor !== null)
       await acts.allow({ address: text, until: endOf(allowFor), reason: of.reason, ticket: of.ticket }, actor);
     const removed = await acts.unban([text], of, actor);
+    const wider = await bansOf(config, acts, prefix, 'wider');
+    const stillBannedBy = [...new Set(wider.map((entry) => entry.address))];
     if (removed.length === 0 && allowFor === null) {
       report(
         { address: text, outcome: 'absent', stillBannedBy },

@@ -44,7 +44,7 @@ export async function run([address]: readonly string[], options: GlobalOptions):
 
 async function explain(config: Config, prefix: Prefix, { acts }: OpenBlocklist): Promise<Answer> {
   const socket = controlSocket(config);
-  const here = (await bansOf(acts, prefix)).filter(({ host }) => host === null || host === config.host);
+  const here = (await bansOf(config, acts, prefix)).filter(({ host }) => host === null || host === config.host);
   const texts = [...new Set([prefix.text, ...here.map(({ address }) => address)])];
   const asked = await kernelView(config, prefix.text).catch(unanswered);
   const exact = typeof asked === 'string' ? null : asked;

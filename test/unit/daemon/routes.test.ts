@@ -21,7 +21,8 @@ function routes(rules: 'in place' | 'missing', more: object = {}): Record<string
     facts: { refuse: () => null },
     mirror: {
       mode: { mode: 'enforce', until: null, from: 'fleet' },
-      get: () => undefined,
+      get: (list: string, text: string) =>
+        list === 'ban' && ['203.0.113.9', '203.0.112.0/20', '::/0', '0.0.0.0/0'].includes(text) ? 1 : undefined,
       held: () => 3,
       level: {
         held: () => [
@@ -55,6 +56,19 @@ describe('the routes of the control socket', () => {
 
   it('name some held bans, so that their going can be watched', async () => {
     expect(await ask(routes('in place'), '/held')).toEqual({ held: 3, sample: ['203.0.113.9'] });
+  });
+
+  it('name the bans around an address without looking at others, the narrowest first', async () => {
+    expect(await ask(routes('in place'), '/covering', 'address=203.0.113.9')).toEqual([
+      '203.0.113.9',
+      '203.0.112.0/20',
+      '0.0.0.0/0',
+    ]);
+    expect(await ask(routes('in place'), '/covering', 'address=203.0.113.0/24')).toEqual([
+      '203.0.112.0/20',
+      '0.0.0.0/0',
+    ]);
+    expect(await ask(routes('in place'), '/covering', 'address=2001:db8::1')).toEqual(['::/0']);
   });
 
   it('lift a limit that was reached, and say which it was', async () => {
