@@ -1,14 +1,16 @@
-import { type Clock, type EpochMs, FOREVER } from '../base/clock.js';
+import type { Clock, EpochMs } from '../base/clock.js';
 import type { BanRecord } from '../policy/ban.js';
 import type { RedisConnection } from './connection.js';
 import { BlocklistError } from './errors.js';
 import { Journal, type JournalEntry, journalFields } from './journal.js';
-import { type EntryKind, type Keys, parseSuffix } from './keys.js';
+import { type Keys, parseSuffix } from './keys.js';
+import { type Listed, type ListedEntry, Listing } from './listed.js';
 import type { Loss } from './loss-guard.js';
 import { formatMode, type ModeSetting, parseMode } from './mode.js';
 import { PARDON_LIFETIME, pardonValue } from './pardon.js';
-import { recordIn } from './raw-edits.js';
-import { decodeValue, encodeValue, endsOf, manualRecord, recordOfText, type StoredRecord, untilOf } from './record.js';
+import { encodeValue, endsOf, manualRecord, type StoredRecord } from './record.js';
+
+export type { ListedEntry } from './listed.js';
 
 /** Who acts, and how; goes into the record and the journal. */
 export interface Actor {
@@ -18,18 +20,6 @@ export interface Actor {
   readonly host: string;
 }
 
-/** One key of a list, with what is known about it. */
-export interface ListedEntry {
-  readonly kind: EntryKind;
-  /** The host of a `local:` key, else `null`. */
-  readonly host: string | null;
-  readonly key: string;
-  /** Canonical prefix text. */
-  readonly address: string;
-  readonly until: EpochMs;
-  readonly record: StoredRecord;
-}
-
 export interface ActResult {
   /** `unchanged` when it lasts longer already; `absent` when there was nothing to act on. */
   readonly outcome: 'stored' | 'extended' | 'replaced' | 'removed' | 'unchanged' | 'absent';
@@ -37,7 +27,6 @@ export interface ActResult {
   readonly after: ListedEntry | null;
 }
 
-const PAGE = 5000;
 /** A suppression written with a false positive lasts this long, in seconds. */
 const SUPPRESS_LIFETIME = 30 * 86_400;
 
@@ -52,12 +41,14 @@ export class ManualActs {
   readonly #keys: Keys;
   readonly #clock: Clock;
   readonly journal: Journal;
+  readonly #listing: Listing;
 
   constructor(connection: RedisConnection, keys: Keys, clock: Clock) {
     this.#connection = connection;
     this.#keys = keys;
     this.#clock = clock;
     this.journal = new Journal(connection, keys);
+    this.#listing = new Listing(connection, keys, clock);
   }
 
   /**
@@ -109,7 +100,7 @@ export class ManualActs {
   ): Promise<ListedEntry[]> {
     const wanted = new Set(addresses);
     const removed: ListedEntry[] = [];
-    for await (const page of this.#pages('ban', (address) => wanted.has(address))) {
+    for await (const page of this.#listing.pages('ban', (address) => wanted.has(address))) {
       for (const entry of page) {
         if (await this.#remove(entry, 'unban', of, actor)) removed.push(entry);
         if (of.falsePositive) await this.#suppress(entry, of.reason, actor);
@@ -121,40 +112,51 @@ export class ManualActs {
   /** @throws BlocklistError */
   async allowRemove(address: string, reason: string, actor: Actor): Promise<ListedEntry[]> {
     const removed: ListedEntry[] = [];
-    for await (const page of this.#pages('allow', (text) => text === address)) {
+    for await (const page of this.#listing.pages('allow', (text) => text === address)) {
       for (const entry of page) if (await this.#remove(entry, 'disallow', { reason }, actor)) removed.push(entry);
     }
     return removed;
   }
 
-  /** Lengthens a ban. `unchanged` when it lasts longer already. @throws BlocklistError */
-  extend(address: string, until: EpochMs, reason: string | null, actor: Actor): Promise<ActResult> {
-    return this.#change(this.#keys.ban(address), address, (before) => {
+  /** Lengthens a ban, whatever its spelling. `unchanged` when it lasts longer already. @throws BlocklistError */
+  async extend(address: string, until: EpochMs, reason: string | null, actor: Actor): Promise<ActResult> {
+    return this.#change(await this.#keyOf(address), address, (before) => {
       if (before === null) return 'absent';
       if (before.until >= until) return 'unchanged';
       return { act: 'extend', outcome: 'extended', record: before.record, until, why: reason, actor };
     });
   }
 
-  /** Leaves a note and perhaps a ticket at a ban; its time stays. @throws BlocklistError */
-  note(address: string, text: string, ticket: string | null, actor: Actor): Promise<ActResult> {
-    return this.#change(this.#keys.ban(address), address, (before) => {
+  /** Leaves a note and perhaps a ticket at a ban, whatever its spelling; its time stays. @throws BlocklistError */
+  async note(address: string, text: string, ticket: string | null, actor: Actor): Promise<ActResult> {
+    return this.#change(await this.#keyOf(address), address, (before) => {
       if (before === null) return 'absent';
       const record = { ...before.record, note: text, ticket: ticket ?? before.record.ticket };
       return { act: 'note', outcome: 'stored', record, until: before.until, why: text, actor };
     });
   }
 
-  /** Every ban (or allow) in pages as Redis gives them; in no order. @throws BlocklistError */
-  list(list: 'ban' | 'allow' | 'would'): AsyncGenerator<ListedEntry[]> {
-    return this.#pages(list, () => true);
+  /** The key of the ban that lasts longest; of those that last as long, the fleet's. */
+  async #keyOf(address: string): Promise<string> {
+    const found = await this.find('ban', address);
+    let best = found[0];
+    for (const entry of found) if (best && entry.until > best.until) best = entry;
+    return best?.key ?? this.#keys.ban(address);
   }
 
-  /** The keys that name exactly this prefix, whatever their spelling. @throws BlocklistError */
-  async find(list: 'ban' | 'allow' | 'would', address: string): Promise<ListedEntry[]> {
-    const found: ListedEntry[] = [];
-    for await (const page of this.#pages(list, (text) => text === address)) found.push(...page);
-    return found;
+  /** Every ban (or allow) in pages as Redis gives them; in no order. @throws BlocklistError */
+  list(list: Listed): AsyncGenerator<ListedEntry[]> {
+    return this.#listing.pages(list, () => true);
+  }
+
+  /** The keys that name exactly this prefix; see `Listing.find`. @throws BlocklistError */
+  find(list: Listed, address: string): Promise<ListedEntry[]> {
+    return this.#listing.find(list, address);
+  }
+
+  /** The entries that ban this prefix on this host, exactly or by a wider network. @throws BlocklistError */
+  covering(address: string): Promise<ListedEntry[]> {
+    return this.#listing.covering(address);
   }
 
   /** The fleet's or a host's mode key; `null` when it is not set or not understood. @throws BlocklistError */
@@ -244,7 +246,7 @@ export class ManualActs {
         },
   ): Promise<ActResult> {
     for (let attempt = 0; attempt < 8; attempt++) {
-      const [seen] = await this.#read([key]);
+      const [seen] = await this.#listing.read([key]);
       const before = seen?.entry ?? null;
       const wish = decide(before);
       if (typeof wish === 'string') return { outcome: wish, before, after: null };
@@ -257,7 +259,7 @@ export class ManualActs {
         after: value,
       };
       if (await this.#edit(key, seen ?? null, value, endsOf(wish.until), ['', '', 0], line)) {
-        const after = { ...(before ?? this.#entryOf(key, address)), until: wish.until, record: wish.record };
+        const after = { ...(before ?? this.#listing.entryOf(key, address)), until: wish.until, record: wish.record };
         return { outcome: wish.outcome, before, after };
       }
     }
@@ -271,7 +273,7 @@ export class ManualActs {
     actor: Actor,
   ): Promise<boolean> {
     for (let attempt = 0; attempt < 8; attempt++) {
-      const [seen] = await this.#read([entry.key]);
+      const [seen] = await this.#listing.read([entry.key]);
       if (seen === undefined) return attempt > 0;
       const { record, until } = seen.entry;
       const line = {
@@ -315,66 +317,6 @@ export class ManualActs {
     const { told, raw, journal } = this.#keys;
     const args = [seen?.value ?? '', seen?.ends ?? -2, value, ends, ...pardon, ...journalFields(line)];
     return (await this.#connection.script('edit-4', [key, told, raw, journal], args)) === 1;
-  }
-
-  /** Values and ends of entry keys, as pairs that belong together; keys that are gone are left out. */
-  async #read(keys: readonly string[]): Promise<{ value: string; ends: number; entry: ListedEntry }[]> {
-    if (keys.length === 0) return [];
-    const flat = (await this.#connection.script('values-1', [this.#keys.raw], keys)) as (string | number)[];
-    const found = [];
-    for (let i = 0; i < flat.length; i += 4) {
-      const key = String(flat[i]);
-      const value = String(flat[i + 1]);
-      const ends = Number(flat[i + 2]);
-      const record =
-        decodeValue(value)?.record ?? recordIn(String(flat[i + 3])) ?? recordOfText(value, this.#clock.now());
-      const about = this.#entryOf(key, null);
-      if (about.address !== '') found.push({ value, ends, entry: { ...about, until: untilOf(ends), record } });
-    }
-    return found;
-  }
-
-  #entryOf(key: string, address: string | null): ListedEntry {
-    const rest = key.slice(this.#keys.prefix.length + 1);
-    const [kind = 'ban', second = ''] = rest.split(':', 2);
-    const host = kind === 'local' ? second : null;
-    const suffix = rest.slice(kind.length + 1 + (host === null ? 0 : host.length + 1));
-    const parsed = address === null ? parseSuffix(kind === 'allow' ? 'allow' : 'ban', suffix) : null;
-    const text = parsed === null ? address : 'problem' in parsed ? '' : parsed.text;
-    const record = recordOfText('', this.#clock.now());
-    return {
-      kind: kind === 'would' ? 'ban' : (kind as EntryKind),
-      host,
-      key,
-      address: text as string,
-      until: FOREVER,
-      record,
-    };
-  }
-
-  async *#pages(list: 'ban' | 'allow' | 'would', wanted: (address: string) => boolean): AsyncGenerator<ListedEntry[]> {
-    const kinds = list === 'ban' ? ['ban', 'local'] : [list];
-    const done = new Set<string>();
-    let cursor = '0';
-    do {
-      const pattern = `${this.#keys.prefix}:${list === 'ban' ? '[bl]' : list[0]}*`;
-      const [next, keys] = (await this.#connection.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', PAGE)) as [
-        string,
-        string[],
-      ];
-      cursor = next;
-      const mine = keys.filter((key) => {
-        const kind = key.slice(this.#keys.prefix.length + 1).split(':', 1)[0] as string;
-        // SCAN may name a key twice (its documentation, "Scan guarantees").
-        if (!kinds.includes(kind) || done.has(key) || !wanted(this.#entryOf(key, null).address)) return false;
-        done.add(key);
-        return true;
-      });
-      for (let at = 0; at < mine.length; at += 500) {
-        const found = await this.#read(mine.slice(at, at + 500));
-        if (found.length > 0) yield found.map(({ entry }) => entry);
-      }
-    } while (cursor !== '0');
   }
 
   #act(act: string, address: string, { by, from, host }: Actor): JournalEntry {
