@@ -5,7 +5,7 @@ import { type Actor, type ListedEntry, ManualActs } from '../blocklist/manual.js
 import type { Config } from '../config/config.js';
 import { ControlError, controlRequest } from '../daemon/control.js';
 import { redisUrl } from '../daemon/redis-url.js';
-import { contains, type Prefix, prefix } from '../net/prefix.js';
+import { type Prefix, prefix } from '../net/prefix.js';
 import { controlSocket } from './context.js';
 import type { GlobalOptions } from './options.js';
 
@@ -39,36 +39,20 @@ export async function withBlocklist<T>(
 }
 
 /**
- * The bans of this prefix, by itself or by a network around it; the narrowest
- * first. The running daemon knows which networks those are; without it the
- * whole list is read.
+ * The bans of this prefix that hold on this host, by itself or by a network
+ * around it; the narrowest first. Usual spellings are read by name; of unusual
+ * ones the running daemon knows.
  * @throws BlocklistError
  */
-export async function bansOf(
-  config: Config,
-  acts: ManualActs,
-  target: Prefix,
-  which: 'own and wider' | 'wider' = 'own and wider',
-): Promise<ListedEntry[]> {
+export async function bansOf(config: Config, acts: ManualActs, target: Prefix): Promise<ListedEntry[]> {
+  const found = [...(await acts.covering(target.text))];
+  const names = new Set(found.map(({ address }) => address));
   const path = `/covering?address=${encodeURIComponent(target.text)}`;
-  let found: ListedEntry[] = [];
-  try {
-    const known = (await controlRequest(controlSocket(config), path, 2000)) as string[];
-    // The daemon may not have heard yet of a key of this very address.
-    const texts = new Set([target.text, ...known]);
-    if (which === 'wider') texts.delete(target.text);
-    for (const text of texts) found.push(...(await acts.find('ban', text)));
-  } catch (error) {
-    if (!(error instanceof ControlError)) throw error;
-    found = (await bansAmongAll(acts, target)).filter(({ address }) => which !== 'wider' || address !== target.text);
-  }
+  const known = (await controlRequest(controlSocket(config), path, 2000).catch((error: unknown) => {
+    if (error instanceof ControlError) return [];
+    throw error;
+  })) as string[];
+  for (const text of known) if (!names.has(text)) found.push(...(await acts.find('ban', text)));
   const order = (entry: ListedEntry) => prefix(entry.address).length;
   return found.sort((a, b) => order(b) - order(a) || (a.until < b.until ? 1 : -1));
-}
-
-async function bansAmongAll(acts: ManualActs, target: Prefix): Promise<ListedEntry[]> {
-  const found: ListedEntry[] = [];
-  for await (const page of acts.list('ban'))
-    found.push(...page.filter(({ address }) => contains(prefix(address), target)));
-  return found;
 }

@@ -47,6 +47,15 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a cha
     expect(b.cli('why', ADDRESS, '-o', 'json').json()).toMatchObject({ address: ADDRESS, banned: true });
   });
 
+  it('is explained also where the network was typed in an unusual spelling', async () => {
+    b.redis('SET', 'barricata:ban:2001:0DB8:00AA:0000::/48', 'by hand', 'EX', '600');
+    await waitFor('the network is in the kernel', () => b.elements('barricata6').has('2001:db8:aa::/48'), 4000);
+    expect(b.cli('why', '2001:db8:aa::7').out).toMatch(/^BANNED until .*, as part of 2001:db8:aa::\/48\n/);
+    expect(b.cli('unban', '2001:db8:aa::7').out).toContain('still banned as part of 2001:db8:aa::/48');
+    expect(b.cli('unban', '2001:db8:aa::/48').code).toBe(0);
+    expect(b.cli('why', '2001:db8:aa::7').code).toBe(1);
+  });
+
   it('tells of the network that still bans what is unbanned', () => {
     expect(ban(NETWORK).code).toBe(0);
     const inside = b.cli('unban', ADDRESS, '--reason', 'x');

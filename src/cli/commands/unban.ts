@@ -70,7 +70,7 @@ async function unban(config: Config, prefix: Prefix, of: Reasons, options: Optio
     if (allowFor !== null)
       await acts.allow({ address: text, until: endOf(allowFor), reason: of.reason, ticket: of.ticket }, actor);
     const removed = await acts.unban([text], of, actor);
-    const wider = await bansOf(config, acts, prefix, 'wider');
+    const wider = (await bansOf(config, acts, prefix)).filter((entry) => entry.address !== text);
     const stillBannedBy = [...new Set(wider.map((entry) => entry.address))];
     if (removed.length === 0 && allowFor === null) {
       report(
