@@ -29,10 +29,10 @@ import { type EffectiveMode, effectiveMode } from './mode.js';
 import { ModeMemory } from './mode-memory.js';
 import { Refusals } from './refusals.js';
 import { Tracking } from './tracking.js';
+import { type Found, walkPages } from './walk-pages.js';
 
 const ENTRY_KINDS: readonly EntryKind[] = ['allow', 'ban', 'local'];
 const READ_AT_MOST = 1000;
-const PAGE = 2000;
 /** How long the mode keys may take to be read before the last known mode, or the file's, rules; in ms. */
 const MODE_PATIENCE = 3000;
 /** A key that goes this soon after a loss is held is part of it, in ms. */
@@ -59,14 +59,6 @@ export interface MirrorOptions {
    * from a small one.
    */
   readonly kernelAtStart?: () => Iterable<KernelEntry> | AsyncIterable<KernelEntry>;
-}
-
-/** What a walk gathers for its end. */
-interface Found {
-  readonly facts: string[];
-  /** Prefixes whose ban is new or other than before. */
-  readonly bans: string[];
-  readonly refused: Set<EntryId>;
 }
 
 export class Mirror implements Service, Desired {
@@ -400,10 +392,12 @@ export class Mirror implements Service, Desired {
     for (const kind of ENTRY_KINDS) this.level.tables[kind].beginWalk(this.#brokenOff);
     this.#brokenOff = true;
     this.facts.beginWalk();
+    this.refusals.beginWalk();
     const refused = new Set(this.refusals.ids());
     const found: Found = { facts: [], bans: [], refused };
+    const intake = this.#intake;
     try {
-      await this.#pages(found);
+      await walkPages({ ...this.#o, intake, isFirst: !this.#complete }, found);
     } finally {
       // An allow entry counts before the bans that the same walk found.
       await this.#tellBans(found.bans);
@@ -415,6 +409,7 @@ export class Mirror implements Service, Desired {
     await this.#sweep();
     for (const id of refused) if (!this.#dirty.has(id) && !this.#dirtyAllows.has(id)) this.refusals.forget(id);
     this.facts.endWalk();
+    this.refusals.endWalk();
     this.level.forgetEnded();
     if (!this.#complete) await this.#compareWithKernel();
     if (this.level.heldCount === 0) this.facts.modes.walked(clock.now());
@@ -427,44 +422,6 @@ export class Mirror implements Service, Desired {
       this.#o.onChange('all');
       this.#o.edits?.all?.(this.#everyKey());
     }
-  }
-
-  /** Asks for the next page before a page is taken in, and takes each in at once, so that replies keep their order. */
-  async #pages(found: Found): Promise<void> {
-    const { connection, keys, clock } = this.#o;
-    const ask = (cursor: string) => {
-      const page = connection.script('page-1', [keys.told], [cursor, PAGE, keys.walkPattern, ...keys.walked()]);
-      page.catch(() => {});
-      return page as Promise<(number | string)[]>;
-    };
-    let asked = clock.now();
-    let coming = ask('0');
-    for (;;) {
-      const page = await coming;
-      const cursor = String(page[0]);
-      this.#learnSkew(Number(page[1]), asked, clock.now());
-      asked = clock.now();
-      if (cursor !== '0') coming = ask(cursor);
-      await this.#takeIn(page, found);
-      if (cursor === '0') return;
-    }
-  }
-
-  async #takeIn(page: readonly (number | string)[], { facts, bans, refused }: Found): Promise<void> {
-    const out = outcome();
-    for (let i = 2; i < page.length; i += 2) {
-      const id = page[i] as EntryId;
-      const ends = page[i + 1] as number | string;
-      if (id[0] === 'p' || id[0] === 's') facts.push(id);
-      else {
-        if (refused.size > 0) refused.delete(id);
-        if (this.#complete) this.#intake.see(id, ends, out, false);
-        else this.#intake.load(id, ends, out);
-      }
-    }
-    for (const text of out.changed.ban.splice(0)) bans.push(text);
-    // Nothing to settle is the common case; waiting for it would let the next page grow old.
-    if (out.gone.length + out.written.length + out.changed.allow.length > 0) await this.#intake.settle(out);
   }
 
   async #tellBans(bans: readonly string[]): Promise<void> {
@@ -507,13 +464,5 @@ export class Mirror implements Service, Desired {
     const found = await kernelLosses(kernelAtStart(), this.level, this.#o);
     const before = { ban: found.ban.count, allow: found.allow.count };
     await this.#intake.judgeKernel([...found.allow.losses, ...found.ban.losses], before, out);
-  }
-
-  #learnSkew(server: EpochMs, asked: EpochMs, answered: EpochMs): void {
-    const skew = server - (asked + answered) / 2;
-    if (Math.abs(skew - this.#intake.skew) < 1000 + (answered - asked)) return;
-    this.#intake.skew = Math.abs(skew) < 1000 ? 0 : Math.round(skew);
-    if (this.#intake.skew !== 0)
-      this.#o.log.warn({ milliseconds: this.#intake.skew }, 'the clock of Redis differs from ours');
   }
 }

@@ -4,8 +4,10 @@ import { type EntryId, type Keys, suffixOf } from './keys.js';
 
 /** How long `barricata:refused:<suffix>` stays, in seconds. */
 const LIFETIME = 3600;
-/** Refusals remembered; what is beyond is enforced no more, only said again. */
+/** Refusals explained one by one; what is beyond is only counted. */
 const AT_MOST = 10_000;
+/** Log lines of single refusals in a row; the explanations in Redis are complete all the same. */
+const LINES_AT_MOST = 50;
 
 /**
  * Says in Redis why a key found there is not enforced. Each reason is written
@@ -16,6 +18,9 @@ export class Refusals {
   readonly #keys: Keys;
   readonly #log: Log;
   readonly #said = new Map<EntryId, string>();
+  #lines = 0;
+  #beyond = 0;
+  #beyondSaid = false;
 
   constructor(connection: RedisConnection, keys: Keys, log: Log) {
     this.#connection = connection;
@@ -30,9 +35,15 @@ export class Refusals {
   /** @param detail one sentence, the value of the refused key */
   refuse(id: EntryId, cause: string, detail: string): void {
     if (this.#said.get(id) === detail) return;
-    if (this.#said.size >= AT_MOST) this.#said.delete(this.#said.keys().next().value as string);
+    if (this.#said.size >= AT_MOST && !this.#said.has(id)) {
+      this.#beyond += 1;
+      return;
+    }
     this.#said.set(id, detail);
-    this.#log.warn({ key: this.#keys.entry(id), cause }, `not enforced: ${detail}`);
+    this.#lines += 1;
+    if (this.#lines <= LINES_AT_MOST) {
+      this.#log.warn({ key: this.#keys.entry(id), cause }, `not enforced: ${detail}`);
+    }
     this.#send(id, 'SET', this.#keys.refused(suffixOf(id)), detail, 'EX', LIFETIME);
   }
 
@@ -42,6 +53,27 @@ export class Refusals {
     const suffix = suffixOf(id);
     if (['b', 'l', 'a'].some((letter) => this.#said.has(letter + suffix))) return;
     this.#send(id, 'DEL', this.#keys.refused(suffix));
+  }
+
+  /** A walk begins: what it finds beyond those remembered is counted anew. */
+  beginWalk(): void {
+    this.#beyond = 0;
+  }
+
+  /** A walk is over: says once what was not said key by key. */
+  endWalk(): void {
+    if (this.#lines > LINES_AT_MOST) {
+      this.#log.warn({ keys: this.#lines - LINES_AT_MOST }, 'more keys are not enforced; barricata:refused:* says why');
+    }
+    this.#lines = 0;
+    if (this.#beyond === 0) this.#beyondSaid = false;
+    else if (!this.#beyondSaid) {
+      this.#beyondSaid = true;
+      this.#log.error(
+        { keys: this.#beyond },
+        `more than ${AT_MOST} keys are not enforced; these are not explained one by one`,
+      );
+    }
   }
 
   /** Refused ids now; the walk forgets those that are gone. */
