@@ -19,6 +19,9 @@ export class Lab {
     this.attacker = `${this.server}-a`;
     this.folder = mkdtempSync(join(tmpdir(), 'barricata-bench-'));
     this.children = [];
+    // Interrupted benchmarks leave nothing behind either.
+    for (const signal of ['SIGINT', 'SIGTERM'])
+      process.once(signal, () => void this.clear().finally(() => process.exit(1)));
     const ip = (...args) => execFileSync('ip', args, { stdio: ['ignore', 'pipe', 'inherit'] });
     for (const name of [this.server, this.attacker]) {
       ip('netns', 'add', name);
