@@ -25,16 +25,15 @@ import { breathe, type EditSink, Intake, type Outcome, outcome, type WrittenKey 
 import { type KernelEntry, kernelLosses } from './kernel-memory.js';
 import { type EntryId, type EntryKind, type Keys, LETTER, suffixOf } from './keys.js';
 import { Level, listOf } from './level.js';
-import { type EffectiveMode, effectiveMode } from './mode.js';
+import type { EffectiveMode } from './mode.js';
 import { ModeMemory } from './mode-memory.js';
+import { ModeWatch } from './mode-watch.js';
 import { Refusals } from './refusals.js';
 import { Tracking } from './tracking.js';
 import { type Found, walkPages } from './walk-pages.js';
 
 const ENTRY_KINDS: readonly EntryKind[] = ['allow', 'ban', 'local'];
 const READ_AT_MOST = 1000;
-/** How long the mode keys may take to be read before the last known mode, or the file's, rules; in ms. */
-const MODE_PATIENCE = 3000;
 /** A key that goes this soon after a loss is held is part of it, in ms. */
 const LOSS_GOES_ON = 10_000;
 
@@ -68,6 +67,7 @@ export class Mirror implements Service, Desired {
   readonly level: Level;
   readonly #o: MirrorOptions;
   readonly #intake: Intake;
+  readonly #modes: ModeWatch;
   readonly #tracking: Tracking;
   readonly #walker: BoundedRunner;
   readonly #dirty = new Set<EntryId>();
@@ -80,11 +80,6 @@ export class Mirror implements Service, Desired {
   #walkFailed = false;
   #brokenOff = false;
   #walks = 0;
-  #mode: EffectiveMode | null = null;
-  #modeKnown = false;
-  #startedAt = 0;
-  readonly #modeWaiting = new Set<() => void>();
-  readonly #modeSaid = new Map<string, string>();
   /** The server told that a database was emptied, and no walk has judged that yet. */
   #flushed = false;
 
@@ -93,6 +88,7 @@ export class Mirror implements Service, Desired {
     const { connection, keys, clock, log } = options;
     this.level = new Level(clock);
     this.facts = new Facts(connection, keys, clock, log, new ModeMemory(options.modeFile ?? null, log));
+    this.#modes = new ModeWatch(options, this.facts);
     this.refusals = new Refusals(connection, keys, log);
     this.#intake = new Intake({
       level: this.level,
@@ -105,7 +101,7 @@ export class Mirror implements Service, Desired {
       },
       onHeld: (held) => {
         if (held > 0) this.facts.modes.held(clock.now());
-        this.#noteMode();
+        this.#modes.note();
         options.onHeld?.(held);
       },
       edits: options.edits,
@@ -121,7 +117,7 @@ export class Mirror implements Service, Desired {
         if (flushed) this.#flushed = true;
         this.#walker.wake();
       },
-      onTick: () => this.#noteMode(),
+      onTick: () => this.#modes.note(),
     });
     this.#walker = new BoundedRunner({
       task: () => this.#walk(),
@@ -163,29 +159,19 @@ export class Mirror implements Service, Desired {
 
   /** Whether the mode keys were read since the start. Until then `mode` is the last known one, or the file's. */
   get modeKnown(): boolean {
-    return this.#modeKnown;
+    return this.#modes.known;
   }
 
   /**
    * Waits until the mode keys were read.
    * @returns false when that took longer than `ms`; the last known mode, or the file's, rules then
    */
-  async modeReady(ms: number): Promise<boolean> {
-    if (!this.#modeKnown) {
-      await new Promise<void>((resolve) => {
-        const cancel = this.#o.clock.after(ms, resolve);
-        this.#modeWaiting.add(() => {
-          cancel();
-          resolve();
-        });
-      });
-    }
-    return this.#modeKnown;
+  modeReady(ms: number): Promise<boolean> {
+    return this.#modes.ready(ms);
   }
 
   get mode(): EffectiveMode {
-    const { fleet, host } = this.facts.modes;
-    return effectiveMode(this.#o.fileMode ?? 'enforce', fleet, host, this.#o.clock.now());
+    return this.#modes.mode;
   }
 
   status(): {
@@ -221,8 +207,7 @@ export class Mirror implements Service, Desired {
   }
 
   async start(): Promise<void> {
-    this.#startedAt = this.#o.clock.monotonic();
-    await this.facts.modes.load();
+    await this.#modes.load();
     await this.#tracking.start();
     this.#walker.start();
   }
@@ -315,29 +300,10 @@ export class Mirror implements Service, Desired {
   }
 
   async #readModes(missing: 'removed' | 'unclear'): Promise<void> {
-    const justHeld = this.level.heldCount > 0 && this.#o.clock.now() - this.#intake.heldSince < LOSS_GOES_ON;
-    const said = await this.facts.readModes(this.#flushed || justHeld ? 'emptied' : missing);
-    this.#modeKnown = true;
-    for (const done of this.#modeWaiting) done();
-    this.#modeWaiting.clear();
-    this.#noteMode();
-    for (const [key, value] of said) {
-      if (this.#modeSaid.get(key) === value) continue;
-      this.#modeSaid.set(key, value);
-      this.#o.edits?.mode?.(key, value);
-    }
-    if (this.level.heldCount > 0 && this.facts.accepted > this.#intake.heldSince + this.#intake.skew) {
-      await this.dropHeld();
-    }
-  }
-
-  #noteMode(): void {
-    // The file's mode must not rule for the moment that Redis takes to answer.
-    if (!this.#modeKnown && this.#o.clock.monotonic() - this.#startedAt < MODE_PATIENCE) return;
-    const mode = this.mode;
-    if (this.#mode?.mode === mode.mode && this.#mode.until === mode.until) return;
-    this.#mode = mode;
-    this.#o.onMode?.(mode);
+    const { level, facts } = this;
+    const justHeld = level.heldCount > 0 && this.#o.clock.now() - this.#intake.heldSince < LOSS_GOES_ON;
+    await this.#modes.read(this.#flushed || justHeld ? 'emptied' : missing);
+    if (level.heldCount > 0 && facts.accepted > this.#intake.heldSince + this.#intake.skew) await this.dropHeld();
   }
 
   /** Reads what events named, one batch at a time; joins a drain under way. */
@@ -413,7 +379,7 @@ export class Mirror implements Service, Desired {
     this.level.forgetEnded();
     if (!this.#complete) await this.#compareWithKernel();
     if (this.level.heldCount === 0) this.facts.modes.walked(clock.now());
-    this.#noteMode();
+    this.#modes.note();
     this.#walkFailed = this.#brokenOff = false;
     this.#walks += 1;
     this.#walkCost = clock.monotonic() - began;
