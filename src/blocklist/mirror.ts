@@ -11,20 +11,20 @@
  * a key touched while a walk runs is read after the walk's page and wins.
  */
 import { BoundedRunner } from '../base/bounded-runner.js';
-import type { Clock, EpochMs } from '../base/clock.js';
+import type { EpochMs } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
-import type { Log } from '../base/log.js';
-import type { Changed, Desired } from '../enforcement/desired.js';
+import type { Desired } from '../enforcement/desired.js';
 import type { ListName } from '../enforcement/set-backend.js';
 import type { Refusal } from '../protection/admits.js';
-import type { RedisConnection } from './connection.js';
+import { DirtyKeys } from './dirty-keys.js';
 import { blocklistError } from './errors.js';
 import { Facts } from './facts.js';
-import { breathe, type EditSink, Intake, type Outcome, outcome, type WrittenKey } from './intake.js';
-import { type KernelEntry, kernelLosses } from './kernel-memory.js';
-import { type EntryId, type EntryKind, type Keys, LETTER, suffixOf } from './keys.js';
+import { breathe, Intake, type Outcome, outcome, type WrittenKey } from './intake.js';
+import { kernelLosses } from './kernel-memory.js';
+import { type EntryId, type EntryKind, LETTER, suffixOf } from './keys.js';
 import { Level, listOf } from './level.js';
+import type { MirrorOptions } from './mirror-options.js';
 import type { EffectiveMode } from './mode.js';
 import { ModeMemory } from './mode-memory.js';
 import { ModeWatch } from './mode-watch.js';
@@ -37,29 +37,6 @@ const READ_AT_MOST = 1000;
 /** A key that goes this soon after a loss is held is part of it, in ms. */
 const LOSS_GOES_ON = 10_000;
 
-export interface MirrorOptions {
-  readonly connection: RedisConnection;
-  readonly url: string;
-  readonly keys: Keys;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** The mode of the configuration file, used while no key says otherwise. */
-  readonly fileMode?: 'enforce' | 'observe' | 'off';
-  /** Where the last mode settings are kept for a start without Redis; none = they are not kept. */
-  readonly modeFile?: string;
-  readonly onChange: (changed: Changed) => void;
-  readonly onMode?: (mode: EffectiveMode) => void;
-  /** Told with the number of held entries whenever it becomes or stops being zero. */
-  readonly onHeld?: (held: number) => void;
-  readonly edits?: EditSink;
-  /**
-   * What the kernel held at start, entries that never come from Redis (listed
-   * networks in the allow sets) left out. The memory that tells a wiped Redis
-   * from a small one.
-   */
-  readonly kernelAtStart?: () => Iterable<KernelEntry> | AsyncIterable<KernelEntry>;
-}
-
 export class Mirror implements Service, Desired {
   readonly name = 'blocklist mirror';
   readonly facts: Facts;
@@ -70,9 +47,7 @@ export class Mirror implements Service, Desired {
   readonly #modes: ModeWatch;
   readonly #tracking: Tracking;
   readonly #walker: BoundedRunner;
-  readonly #dirty = new Set<EntryId>();
-  /** Read before all others, so that an allow entry counts before the ban that came with it. */
-  readonly #dirtyAllows = new Set<EntryId>();
+  readonly #dirty = new DirtyKeys();
   readonly #dirtyFacts = new Set<string>();
   #draining: Promise<void> | null = null;
   #complete = false;
@@ -226,7 +201,7 @@ export class Mirror implements Service, Desired {
 
   /** Reads these keys now. @throws BlocklistError */
   async refresh(ids: Iterable<EntryId>): Promise<void> {
-    for (const id of ids) this.#isDirty(id);
+    for (const id of ids) this.#dirty.add(id);
     await this.#drain();
   }
 
@@ -286,17 +261,13 @@ export class Mirror implements Service, Desired {
     for (const name of names) {
       const about = this.#o.keys.classify(name);
       if (about === null) continue;
-      if (about.class === 'entry') this.#isDirty(about.id);
+      if (about.class === 'entry') this.#dirty.add(about.id);
       else if (about.class === 'pardon') this.#dirtyFacts.add(`p${about.suffix}`);
       else if (about.class === 'suppress') this.#dirtyFacts.add(`s${about.suffix}`);
       else modes = true;
     }
     if (modes) this.#readModes('removed').catch(() => this.#walker.wake());
     this.#drain().catch(() => this.#walker.wake());
-  }
-
-  #isDirty(id: EntryId): void {
-    (id.startsWith('a') ? this.#dirtyAllows : this.#dirty).add(id);
   }
 
   async #readModes(missing: 'removed' | 'unclear'): Promise<void> {
@@ -315,20 +286,14 @@ export class Mirror implements Service, Desired {
   }
 
   async #drainAll(): Promise<void> {
-    while (this.#dirty.size + this.#dirtyAllows.size + this.#dirtyFacts.size > 0) {
+    while (this.#dirty.size + this.#dirtyFacts.size > 0) {
       if (this.#dirtyFacts.size > 0) {
         const names = [...this.#dirtyFacts];
         this.#dirtyFacts.clear();
         await this.facts.read(names);
       }
-      const batch: EntryId[] = [];
-      const dirty = this.#dirtyAllows.size > 0 ? this.#dirtyAllows : this.#dirty;
-      for (const id of dirty) {
-        batch.push(id);
-        if (batch.length === READ_AT_MOST) break;
-      }
+      const batch = this.#dirty.take(READ_AT_MOST);
       if (batch.length === 0) continue;
-      for (const id of batch) dirty.delete(id);
       const out = outcome();
       await this.#read(batch, out);
       await this.#intake.settle(out);
@@ -343,7 +308,7 @@ export class Mirror implements Service, Desired {
       const [, ...ends] = (await connection.script('read-1', [keys.told], names)) as (number | string)[];
       for (let i = 0; i < ids.length; i++) this.#intake.see(ids[i] as EntryId, ends[i] as number | string, out, true);
     } catch (error) {
-      for (const id of ids) this.#isDirty(id);
+      for (const id of ids) this.#dirty.add(id);
       throw error;
     }
   }
@@ -373,7 +338,7 @@ export class Mirror implements Service, Desired {
     }
     await this.#drain();
     await this.#sweep();
-    for (const id of refused) if (!this.#dirty.has(id) && !this.#dirtyAllows.has(id)) this.refusals.forget(id);
+    for (const id of refused) if (!this.#dirty.has(id)) this.refusals.forget(id);
     this.facts.endWalk();
     this.refusals.endWalk();
     this.level.forgetEnded();
@@ -411,7 +376,7 @@ export class Mirror implements Service, Desired {
       const unseen: EntryId[] = [];
       for (const suffix of this.level.tables[kind].unseen()) {
         const id = LETTER[kind] + suffix;
-        if (!this.#dirty.has(id) && !this.#dirtyAllows.has(id)) unseen.push(id);
+        if (!this.#dirty.has(id)) unseen.push(id);
       }
       for (let at = 0; at < unseen.length; at += READ_AT_MOST) {
         await this.#read(unseen.slice(at, at + READ_AT_MOST), out);
