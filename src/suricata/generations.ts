@@ -204,13 +204,14 @@ export class Generations {
   #check(file: OpenFile, facts: FileFacts, readingWaits: boolean): void {
     file.links = facts.links;
     const changed = facts.mtimeNs !== file.mtimeNs || facts.size !== file.size;
-    const verify = changed && (facts.size === file.readTo || readingWaits);
+    const verify = changed && (facts.size === file.readTo || readingWaits || file.readTo === 0);
     // Empty again, or still, and touched since: what was written in between, and never read, may be in a copy.
     const emptied = changed && facts.size === 0 && file.readTo === 0 && file.mtimeNs >= 0n;
     if (facts.size < file.readTo || emptied || (verify && !file.unchanged())) {
       this.truncated(file);
       return;
     }
+    if (changed) file.lookAhead();
     if (facts.size > file.size) file.grownAt = this.#clock.monotonic();
     file.size = facts.size;
     file.mtimeNs = facts.mtimeNs;
@@ -246,6 +247,7 @@ export class Generations {
     if (this.#since === null) file.ignoreBefore = this.#ignoreBefore();
     file.size = opened.size;
     file.mtimeNs = opened.mtimeNs;
+    file.lookAhead();
     this.files.push(file);
     this.#current = file;
     this.#since ??= opened.mtime;
@@ -281,6 +283,7 @@ export class Generations {
         if (intact) {
           file.size = opened.facts.size;
           file.mtimeNs = opened.facts.mtimeNs;
+          file.lookAhead();
           return file;
         }
         file.close();

@@ -80,6 +80,8 @@ export class OpenFile {
   /** The first bytes as they were read, and the last ones before `#offset`: proof that this is still the same content. */
   #head: Buffer;
   #headMark = '';
+  /** The first bytes as last seen while nothing was read: tells a truncation that comes before the first read. */
+  #ahead: Buffer = EMPTY;
   readonly #tail = Buffer.allocUnsafeSlow(TAIL_BYTES);
   #tailLength = 0;
   #skipping = false;
@@ -154,15 +156,22 @@ export class OpenFile {
     return { ...this.#id, offset: length, head: fingerprint(probe.subarray(0, length)), tail: '' };
   }
 
+  /** Looks at the first bytes of a file of which nothing was read yet, for `unchanged` to compare. */
+  lookAhead(): void {
+    if (this.#fd < 0 || this.#readTo > 0 || this.#ahead.length === HEAD_BYTES) return;
+    const length = readSync(this.#fd, probe, 0, HEAD_BYTES, 0);
+    if (length > this.#ahead.length) this.#ahead = Buffer.from(probe.subarray(0, length));
+  }
+
   /** What the system says now; `null` when nothing can be asked. */
   facts(): FileFacts | null {
     return this.#fd < 0 ? null : factsOfFd(this.#fd);
   }
 
-  /** Whether the file still has the content that was read from it. Two small reads; compares bytes. */
+  /** Whether the file still has the content that was read from it, or seen at its beginning. Two small reads; compares bytes. */
   unchanged(): boolean {
     if (this.#fd < 0) return true;
-    const head = this.#head;
+    const head = this.#readTo === 0 ? this.#ahead : this.#head;
     if (head.length > 0) {
       if (readSync(this.#fd, probe, 0, head.length, 0) !== head.length) return false;
       if (head.compare(probe, 0, head.length) !== 0) return false;

@@ -455,6 +455,35 @@ describe('the consumer', () => {
     expect(most).toBe(1);
   });
 
+  it('finds what a file held that was copied, truncated and written again before its turn came', async () => {
+    let release = () => {};
+    const busy = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let waiting = false;
+    const r: Reading = reading('eve.json', {
+      onBatch: async (batch) => {
+        waiting = true;
+        await busy;
+        r.take(batch);
+      },
+    });
+    const file = r.path('eve.json');
+    writeFileSync(file, alertLines(0, 50));
+    await r.source.start();
+    await waitFor('a batch', () => waiting);
+    renameSync(file, `${file}.1`);
+    writeFileSync(file, alertLines(50, 60));
+    await waitFor('the rotation is seen', () => r.event('rotated') === 1);
+    copyFileSync(file, `${file}-20261122`);
+    truncateSync(file, 0);
+    appendFileSync(file, alertLines(60, 75));
+    release();
+    await r.got(75);
+    appendFileSync(file, alertLine(75));
+    expect(await r.got(76)).toEqual(numbers(76));
+  });
+
   it('loses nothing to rotations while it is busy', async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {
