@@ -57,6 +57,9 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   const liveFacts = new LiveFacts({ clock, log, redisHost: redisHostOf(first.redis.url) });
   const edits = new RawEdits({ connection, keys, clock, log });
 
+  // Told when the mode keys were read, or when Redis took too long and the last known mode rules.
+  let modeTold = false;
+  const modeKnown = () => modeTold;
   const mirror = new Mirror({
     connection,
     url,
@@ -64,6 +67,7 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     clock,
     log,
     fileMode: first.mode,
+    modeFile: `${first.state}/mode.json`,
     edits,
     // Listed networks are in the allow sets and never in Redis.
     kernelAtStart: () => [...reconciler.held()].filter(([list, text]) => list === 'ban' || !isListed(text)),
@@ -80,6 +84,7 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
         );
     },
     onMode: ({ mode }) => {
+      modeTold = true;
       log.info({ mode }, `mode ${mode}`);
       if (mode === 'enforce') limits.reset();
       filterPath.follow(mode);
@@ -130,7 +135,6 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
       isOwn: (words) => facts.isOwn(words),
     });
   const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
-  const modeKnown = () => mirror.complete;
   const waitsFor = () => (modeKnown() ? heartbeat.waitsFor : 'waiting for Redis to say which mode is set');
   const decisions = new Decisions({ context, limits, store, recent, waitsFor, clock, log });
   const alertPath = new AlertPath({ config: first, store, decisions, connection, waitsFor, clock, log });
