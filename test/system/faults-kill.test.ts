@@ -63,17 +63,19 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
     };
     const lifted = new Set<string>();
     const sequences: number[] = [];
+    const position = () => Number(/^(\d+) /.exec(b.redis('HGET', 'barricata:pos:testhost', b.eve))?.[1] ?? 0);
     for (let kill = 0; kill < KILLS; kill++) {
       if (kill > 0) await b.start({ wait: false, ...keep });
-      // It takes about half a second to start: some kills come before that, others after it.
-      const until = performance.now() + random() * 1600;
+      // Every other kill comes at any moment of the start, the rest when alerts have been stored again.
+      if (kill % 2 === 1) await waitFor('alerts are stored', () => position() > (sequences.at(-1) ?? 0), 15_000, 30);
+      const until = performance.now() + random() * (kill % 2 === 1 ? 400 : 1600);
       while (performance.now() < until) {
         sample();
         await pause(30);
       }
       await b.stop('SIGKILL');
       sample();
-      sequences.push(Number(/^(\d+) /.exec(b.redis('HGET', 'barricata:pos:testhost', b.eve))?.[1] ?? 0));
+      sequences.push(position());
       expect(redisServers(b)).toHaveLength(1);
       if (kill % 2 === 0) {
         // Every trace of the bans so far is taken away, so that a line that is read twice bans a second time.
