@@ -135,7 +135,9 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
       isOwn: (words) => facts.isOwn(words),
     });
   const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
-  const waitsFor = () => (modeKnown() ? heartbeat.waitsFor : 'waiting for Redis to say which mode is set');
+  // More than the mode: whoever is allowed must be known before anybody is decided to be banned.
+  const waitsFor = () =>
+    mirror.complete ? heartbeat.waitsFor : 'waiting for Redis to say the mode and who is allowed';
   const decisions = new Decisions({ context, limits, store, recent, waitsFor, clock, log });
   const alertPath = new AlertPath({ config: first, store, decisions, connection, waitsFor, clock, log });
   const filterPath = new FilterPath({
