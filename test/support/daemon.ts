@@ -3,7 +3,7 @@
  * file, with its files in a folder of its own.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,7 +33,9 @@ export class Barricata {
   readonly eve: string;
   readonly socket: string;
   #child: ChildProcess | null = null;
-  #log = '';
+  get #logFile(): string {
+    return join(this.folder, 'log');
+  }
 
   constructor(changes: Record<string, unknown> = {}) {
     if (!existsSync(program)) throw new Error('dist/ is missing: npm run build');
@@ -65,8 +67,9 @@ export class Barricata {
     writeFileSync(this.config, JSON.stringify(settings, null, 1));
   }
 
+  /** What it printed, all starts together; the end of it when that is long. */
   get log(): string {
-    return this.#log;
+    return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8').slice(-200_000) : '';
   }
   get pid(): number {
     return this.#child?.pid ?? 0;
@@ -79,24 +82,22 @@ export class Barricata {
   async start(options: StartOptions = {}): Promise<void> {
     const args = [program, 'run', '--config', this.config, ...(options.args ?? ['--on-stop', 'remove'])];
     const [file, ...rest] = [...(options.through ?? []), process.execPath, ...args];
-    const child = spawn(file as string, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // To a file: a pipe that nobody empties, while this process waits for a command, would hold the daemon up.
+    const log = openSync(this.#logFile, 'a');
+    const child = spawn(file as string, rest, { stdio: ['ignore', log, log] });
+    closeSync(log);
     this.#child = child;
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => {
-        this.#log = (this.#log + chunk.toString()).slice(-200_000);
-      });
-    }
     if (options.wait === false) return;
     await waitFor(
       'Barricata is ready',
       () => {
-        if (!this.running) throw new Error(`it ended:\n${this.#log}`);
+        if (!this.running) throw new Error(`it ended:\n${this.log}`);
         return this.cli('status', '-q').code === 0;
       },
       20_000,
       100,
     ).catch((error) => {
-      throw new Error(`${error}\n${this.cli('status', '-o', 'json').out}\n${this.#log}`);
+      throw new Error(`${error}\n${this.cli('status', '-o', 'json').out}\n${this.log}`);
     });
   }
 
@@ -106,7 +107,7 @@ export class Barricata {
     child.kill(signal);
     await waitFor('the process ends', () => !this.running, 15_000).catch((error) => {
       child.kill('SIGKILL');
-      throw new Error(`${error}\n${this.#log}`);
+      throw new Error(`${error}\n${this.log}`);
     });
   }
 
