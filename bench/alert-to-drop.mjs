@@ -27,14 +27,15 @@ try {
     '-j',
     'DROP',
   );
-  const measure = (first, kind, where) => {
-    const out = lab.run(lab.attacker, 'python3', probe, SERVER, first, String(SAMPLES), kind, where).trim().split('\n');
+  const measure = async (first, kind, where) => {
+    const text = await lab.runAside(lab.attacker, 'python3', probe, SERVER, first, String(SAMPLES), kind, where);
+    const out = text.trim().split('\n');
     const never = out.filter((line) => line === 'never').length;
     return { never, values: out.filter((line) => line !== 'never').map(Number) };
   };
-  const floor = measure('203.0.112.1', 'ipset', lab.server);
+  const floor = await measure('203.0.112.1', 'ipset', lab.server);
   await lab.daemon(lab.config());
-  const barricata = measure('203.0.120.1', 'eve', eve);
+  const barricata = await measure('203.0.120.1', 'eve', eve);
   const row = (name, { never, values }) =>
     console.log(
       `${name.padEnd(34)} n ${String(values.length).padStart(5)}  p50 ${quantile(values, 0.5).toFixed(2)} ms  p90 ${quantile(values, 0.9).toFixed(2)}  p99 ${quantile(values, 0.99).toFixed(2)}  max ${Math.max(...values).toFixed(2)}  never ${never}`,

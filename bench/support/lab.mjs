@@ -56,6 +56,19 @@ export class Lab {
     });
   }
 
+  /** The same without holding up the reading of what children print. */
+  async runAside(host, command, ...args) {
+    const child = spawn('ip', ['netns', 'exec', host, command, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.children.push(child);
+    let out = '';
+    child.stdout.on('data', (chunk) => {
+      out += chunk;
+    });
+    const code = await new Promise((resolve) => child.once('exit', resolve));
+    if (code !== 0) throw new Error(`${command} ended with ${code}`);
+    return out;
+  }
+
   begin(host, command, args, options = {}) {
     const child = spawn('ip', ['netns', 'exec', host, command, ...args], {
       stdio: ['ignore', 'pipe', 'inherit'],

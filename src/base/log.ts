@@ -3,16 +3,20 @@ import { type Clock, systemClock } from './clock.js';
 
 export type Log = Logger;
 
+/** Bytes of log that may wait for whoever reads them. */
+const WAITING_AT_MOST = 1 << 20;
+
 /**
  * The program's log: JSON lines on standard output for journald, one readable
- * line each on a terminal. Written synchronously, so that the last line before
- * a crash is not lost.
+ * line each on a terminal. Written beside the program's work: a reader that stands still
+ * must not hold up the packet path, so at most 1 MiB waits for it and what is
+ * beyond is given up. What waits is written when the process ends.
  *
  * @param level one of pino's level names; `silent` for none
  */
 export function createLog(level = 'info'): Log {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  if (!process.stdout.isTTY) return pino(options, pino.destination({ fd: 1, sync: true }));
+  if (!process.stdout.isTTY) return pino(options, pino.destination({ fd: 1, sync: false, maxLength: WAITING_AT_MOST }));
   return pino(options, { write: (line: string) => void process.stdout.write(`${readable(line)}\n`) });
 }
 
