@@ -12,6 +12,8 @@ import { PARDON_LIFETIME, pardonValue } from './pardon.js';
 import { decodeValue, digestOf, encodeValue, recordOfText, type StoredRecord, ticketOf, untilOf } from './record.js';
 
 const AT_ONCE = 200;
+/** The keys found at start wait this long (ms): the kernel comes first, and it wants the same processor. */
+const FOUND_AFTER = 3000;
 /** Removals journaled in one turn: they share one reading of the journal. */
 const UNBANS_AT_ONCE = 2000;
 /** Keys waiting to be looked at; what is beyond is not journaled, and that is counted. */
@@ -41,6 +43,7 @@ export class RawEdits implements Service, EditSink {
   #searchesSince = 0;
   /** The keys found at start that are still to be looked at. */
   #found: Iterator<WrittenKey> | null = null;
+  #foundFrom = 0;
   readonly #unbanned = new Map<EntryId, Loss>();
   readonly #modes = new Map<string, string>();
   #revoke: Loss[] = [];
@@ -101,7 +104,7 @@ export class RawEdits implements Service, EditSink {
 
   all(ids: Iterable<WrittenKey>): void {
     this.#found = ids[Symbol.iterator]();
-    this.#runner.wake();
+    this.#foundFrom = this.#o.clock.monotonic() + FOUND_AFTER;
   }
 
   mode(key: string, value: string): void {
@@ -140,7 +143,8 @@ export class RawEdits implements Service, EditSink {
     }
     const part: WrittenKey[] = first(this.#written, AT_ONCE);
     for (const [id] of part) this.#written.delete(id);
-    while (this.#found !== null && part.length < AT_ONCE) {
+    const foundDue = this.#o.clock.monotonic() >= this.#foundFrom;
+    while (foundDue && this.#found !== null && part.length < AT_ONCE) {
       const next = this.#found.next();
       if (next.done) this.#found = null;
       else part.push(next.value);
@@ -156,7 +160,9 @@ export class RawEdits implements Service, EditSink {
         this.#inHand = 0;
       }
     }
-    if (this.waiting > 0) this.#runner.wake();
+    if (foundDue || this.#written.size + this.#unbanned.size + this.#modes.size + this.#lost > 0) {
+      if (this.waiting > 0) this.#runner.wake();
+    }
   }
 
   async #inspect(part: readonly WrittenKey[]): Promise<void> {
