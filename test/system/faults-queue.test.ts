@@ -82,6 +82,8 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the p
       other.kill('SIGKILL');
     }
     await waitFor('the queue is bound', () => b.cli('status', '-q').code === 0, 8000);
+    // The rules hand packets over only when the worker has said that it lives.
+    await waitFor('the worker is alive', () => alive() === 2, 5000);
     const { packets } = statusOf(b).queue;
     expect(served(client)).toBe(true);
     await waitFor('packets are judged', () => statusOf(b).queue.packets > packets, 3000);
@@ -110,6 +112,8 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the p
     }
     await waitFor('the worker is alive again', () => alive() === 2, 5000);
     await waitFor('status is complete', () => b.cli('status', '-q').code === 0, 5000);
+    // The rules hand packets over only when the worker has said that it lives.
+    await waitFor('the worker is alive', () => alive() === 2, 5000);
     const { packets } = statusOf(b).queue;
     expect(served(client)).toBe(true);
     await waitFor('packets are judged', () => statusOf(b).queue.packets > packets, 3000);
