@@ -1,7 +1,16 @@
 import { defineConfig } from 'vitest/config';
 
 const project = (name: string, include: string[], testTimeout: number, exclude: string[] = []) => ({
-  test: { name, include, exclude, testTimeout, hookTimeout: 60_000, pool: 'forks' as const },
+  test: {
+    name,
+    include,
+    exclude,
+    testTimeout,
+    hookTimeout: 60_000,
+    pool: 'forks' as const,
+    // Deadlines of real processes on a shared machine: one more try, which the report shows.
+    retry: name === 'system' || name === 'integration' ? 1 : 0,
+  },
 });
 
 export default defineConfig({
