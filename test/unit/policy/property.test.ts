@@ -9,7 +9,7 @@ import type { Decision } from '../../../src/policy/ban.js';
 import { decide } from '../../../src/policy/decide.js';
 import { decideDetection } from '../../../src/policy/decide-detection.js';
 import type { EveAlert } from '../../../src/suricata/eve-alert.js';
-import { alertFrom, contextFor, INFRASTRUCTURE, PRIVATE, SPECIAL } from './support.js';
+import { alertFrom, contextFor, endpoint, INFRASTRUCTURE, PRIVATE, SPECIAL } from './support.js';
 
 const T = Date.UTC(2026, 10, 23, 12);
 const OWN = ['198.51.100.1', '2001:db8:50::1'];
@@ -25,14 +25,14 @@ const strange = fc.constantFrom(
 const public4 = fc.integer({ min: 1, max: 254 }).map((n) => `203.0.113.${n}`);
 const anywhere = fc.oneof(inside, strange, public4, fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text) as Address);
 const port = fc.constantFrom(null, 0, 22, 53, 80, 443, 3306, 8080, 40_000, 65_535);
-const endpoint = fc.record({ address: anywhere, port });
+const end = fc.tuple(anywhere, port).map(([address, at]) => endpoint(address, at));
 
 const wild: fc.Arbitrary<EveAlert> = fc
   .record({
-    src: fc.option(endpoint, { freq: 20 }),
-    dest: fc.option(endpoint, { freq: 20 }),
+    src: fc.option(end, { freq: 20 }),
+    dest: fc.option(end, { freq: 20 }),
     flowSide: fc.constantFrom('same', 'reversed', 'foreign', 'none', 'no flow'),
-    foreign: endpoint,
+    foreign: end,
     over: fc.record({
       at: fc.oneof(fc.integer({ min: T - 1_200_000, max: T + 7_200_000 }), fc.constant(Number.NaN), fc.constant(1e300)),
       sid: fc.constantFrom(1, 2_019_232, 2_200_074, 224_008),
@@ -76,8 +76,8 @@ const wild: fc.Arbitrary<EveAlert> = fc
 /** Attacks that a policy would ban, from any address at all: what keeps them from a ban is who they come from. */
 const likely: fc.Arbitrary<EveAlert> = fc
   .record({
-    src: fc.record({ address: anywhere, port: fc.constantFrom(40_000, 443) }),
-    dest: fc.record({ address: inside.map((text) => text as Address), port: fc.constantFrom(80, 22) }),
+    src: fc.tuple(anywhere, fc.constantFrom(40_000, 443)).map(([address, at]) => endpoint(address, at)),
+    dest: fc.tuple(inside, fc.constantFrom(80, 22)).map(([address, at]) => endpoint(address, at)),
     answer: fc.boolean(),
     at: fc.integer({ min: T - 500_000, max: T + 100_000 }),
     appProto: fc.constantFrom(null, 'http'),
