@@ -2,7 +2,7 @@ import type { EveAlert } from '../suricata/eve-alert.js';
 import type { AlertStream } from './eve-alerts.js';
 
 /** Alerts within which the order of time is restored: more than the threads of a sensor ever mix. */
-const WINDOW = 4096;
+const WINDOW = 1024;
 
 /**
  * The alerts of all inputs in the order of their time, whatever the order in

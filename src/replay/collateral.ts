@@ -3,14 +3,9 @@ import { parseHost, prefix } from '../net/prefix.js';
 import { PrefixSet } from '../net/prefix-set.js';
 import type { BannedAddress, BanTable } from './ban-table.js';
 import { type BenignEvent, type BenignKind, benignEvent } from './benign-event.js';
-import { keyBytes, textOf } from './byte-fields.js';
+import { ByteField } from './byte-fields.js';
 
 const NEWLINE = 10;
-const EVENT_TYPE = keyBytes('event_type');
-const SRC_IP = keyBytes('src_ip');
-const DEST_IP = keyBytes('dest_ip');
-/** Spellings of addresses whose ban was looked up. */
-const CACHED = 50_000;
 /** Kept of each banned address. */
 const ENDS = 20;
 const EXAMPLES = 3;
@@ -55,7 +50,9 @@ export class CollateralCount {
   readonly #networks = new PrefixSet<BannedAddress>();
   readonly #hadAlert: (flowId: number) => boolean;
   readonly #found = new Map<BannedAddress, Collateral>();
-  readonly #lookups = new Map<string, readonly BannedAddress[]>();
+  readonly #eventType = new ByteField('event_type');
+  readonly #srcIp = new ByteField('src_ip');
+  readonly #destIp = new ByteField('dest_ip');
 
   constructor(bans: BanTable, flows: AlertedFlows) {
     this.#bans = bans;
@@ -69,18 +66,19 @@ export class CollateralCount {
 
   /** Reads complete lines; only those of type flow, http or tls that name a banned address are parsed. */
   read(lines: Buffer): void {
+    for (const field of [this.#eventType, this.#srcIp, this.#destIp]) field.in(lines);
     for (let start = 0; start < lines.length; ) {
       let end = lines.indexOf(NEWLINE, start);
       if (end < 0) end = lines.length;
-      const type = textOf(lines, EVENT_TYPE, start, end);
+      const type = this.#eventType.text(start, end);
       if (type === 'flow' || type === 'http' || type === 'tls') this.#line(lines, start, end);
       start = end + 1;
     }
   }
 
   #line(lines: Buffer, start: number, end: number): void {
-    const sender = this.#bansOf(textOf(lines, SRC_IP, start, end));
-    const receiver = this.#bansOf(textOf(lines, DEST_IP, start, end));
+    const sender = this.#bansOf(this.#srcIp.text(start, end));
+    const receiver = this.#bansOf(this.#destIp.text(start, end));
     if (sender.length + receiver.length === 0) return;
     let record: unknown;
     try {
@@ -98,22 +96,17 @@ export class CollateralCount {
     if (byReceiver !== undefined) this.#count(byReceiver, event, event.client);
   }
 
-  /** The bans of an address in any spelling: its own first, then those of networks around it. */
+  /** The bans of an address in any spelling: its own first, then that of a network around it. */
   #bansOf(text: string | null): readonly BannedAddress[] {
     if (text === null) return NOBODY;
-    const known = this.#lookups.get(text);
-    if (known !== undefined) return known;
+    // IPv4 has one spelling, and automatic bans are of networks only where they are of IPv6.
+    const plain = this.#bans.get(text);
+    if (plain !== undefined || !text.includes(':')) return plain === undefined ? NOBODY : [plain];
     const host = parseHost(text);
-    const rows: BannedAddress[] = [];
-    if (host !== null) {
-      const own = this.#bans.get(host.text);
-      const around = this.#networks.covering(host);
-      if (own !== undefined) rows.push(own);
-      if (around !== null) rows.push(around.value);
-    }
-    if (this.#lookups.size >= CACHED) this.#lookups.clear();
-    this.#lookups.set(text, rows.length === 0 ? NOBODY : rows);
-    return rows;
+    if (host === null) return NOBODY;
+    const own = this.#bans.get(host.text);
+    const around = this.#networks.covering(host)?.value;
+    return [own, around].filter((row) => row !== undefined);
   }
 
   #count(row: BannedAddress, event: BenignEvent, inside: string): void {

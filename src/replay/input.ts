@@ -9,7 +9,7 @@ import { ReplayError } from './errors.js';
 import { type LineBlock, lineBlocks } from './line-blocks.js';
 import { isSpread, recordsToLines } from './records-to-lines.js';
 
-const PIECE = 256 * 1024;
+const PIECE = 128 * 1024;
 const HEAD = 64 * 1024;
 
 /** Beginnings of files, in hex. */

@@ -12,7 +12,7 @@ import type { Config } from '../config/config.js';
 import type { DecisionContext } from '../policy/context.js';
 import { parseTimestamp } from '../suricata/timestamp.js';
 import { alertsInOrder } from './alerts-in-order.js';
-import { keyBytes, textOf } from './byte-fields.js';
+import { ByteField } from './byte-fields.js';
 import { AlertedFlows, CollateralCount } from './collateral.js';
 import { Comparison, type Difference } from './comparison.js';
 import { AlertStream, ReadCounts } from './eve-alerts.js';
@@ -20,7 +20,6 @@ import type { Input } from './input.js';
 import { Judge } from './judge.js';
 import { NaiveBlocker, type NaiveResult } from './naive.js';
 
-const TIMESTAMP = keyBytes('timestamp');
 const NEWLINE = 10;
 
 export interface ReplayOptions {
@@ -111,13 +110,15 @@ export async function replay(options: ReplayOptions): Promise<ReplayResult> {
 
 /** The latest time of any record: what `since` counts back from, so that it means the same on any day. */
 async function newestRecord(inputs: readonly Input[], config: Config, progress: PassProgress): Promise<EpochMs> {
+  const timestamp = new ByteField('timestamp');
   let newest = Number.NEGATIVE_INFINITY;
   for (const input of inputs) {
     for await (const { lines } of input.blocks(config.suricata.longestLine, ignored, (b) => progress.read(b, 0))) {
+      timestamp.in(lines);
       for (let start = 0; start < lines.length; ) {
         let end = lines.indexOf(NEWLINE, start);
         if (end < 0) end = lines.length;
-        const at = parseTimestamp(textOf(lines, TIMESTAMP, start, end), true);
+        const at = parseTimestamp(timestamp.text(start, end), true);
         if (at !== null && at > newest) newest = at;
         start = end + 1;
       }
