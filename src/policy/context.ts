@@ -17,6 +17,8 @@ export interface RuleFacts {
   readonly established: boolean;
   /** `threshold` or `detection_filter`: by whom it counts. By destination, the source is whoever came last. */
   readonly track: 'by_src' | 'by_dst' | 'by_both' | 'by_rule' | 'by_flow' | null;
+  /** The rule's metadata; left out where it was not read. */
+  readonly metadata?: EveAlert['metadata'];
 }
 
 /** How the daemon acts on automatic decisions now. */
@@ -30,6 +32,8 @@ export interface DecisionContext {
   readonly policy: readonly PolicyLine[];
   readonly otherwise: PolicyAction;
   readonly policyVersion: string;
+  /** Whether `barricata ban` and `barricata ignore` in a rule's metadata count. */
+  readonly metadataActions: boolean;
   readonly ignoreAlertsOlderThan: Seconds;
   readonly unprovenNeverOver: Seconds;
   readonly filter: FilterConfig;
@@ -64,6 +68,7 @@ export function contextOf(config: Config, live: LiveContext): DecisionContext {
     policy: config.policy,
     otherwise: config.otherwise,
     policyVersion: config.policyVersion,
+    metadataActions: config.suricata.metadataActions,
     ignoreAlertsOlderThan: config.suricata.ignoreAlertsOlderThan,
     unprovenNeverOver: config.limits.unprovenNeverOver,
     filter: config.filter,

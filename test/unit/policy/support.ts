@@ -54,6 +54,7 @@ export interface Setting {
   readonly rules?: Readonly<Record<string, Partial<RuleFacts>>>;
   readonly conntrack?: 'assured' | 'unknown';
   readonly ignoreAlertsOlderThan?: number;
+  readonly metadataActions?: boolean;
   /** Which causes `refuse` leaves out, as when `never_ban` does not list them. */
   readonly without?: readonly RefusalCause[];
 }
@@ -90,6 +91,7 @@ export function contextFor(setting: Setting): DecisionContext {
     policy: setting.policy ?? [WEB, PRIVILEGE],
     otherwise: setting.otherwise ?? { kind: 'note' },
     policyVersion: '0123456789ab',
+    metadataActions: setting.metadataActions ?? false,
     ignoreAlertsOlderThan: setting.ignoreAlertsOlderThan ?? 600,
     unprovenNeverOver: 600,
     filter: {
