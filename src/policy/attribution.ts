@@ -3,7 +3,7 @@ import type { Prefix } from '../net/prefix.js';
 import type { Endpoint, EveAlert } from '../suricata/eve-alert.js';
 import { embeddedIpv4, isSpecialKind, kindOf } from './address-kind.js';
 import type { Role } from './ban.js';
-import type { DecisionContext } from './context.js';
+import type { DecisionContext, RuleFacts } from './context.js';
 import { forwardedClient, overwrittenBy } from './forwarded.js';
 import { findOpener } from './initiator.js';
 
@@ -15,6 +15,7 @@ export type DoubtKind =
   | 'direction_unknown'
   | 'contradiction'
   | 'neither_inside'
+  | 'home_disagrees'
   | 'special_source'
   | 'special_destination'
   | 'forged_xff'
@@ -64,14 +65,15 @@ export function attribute(alert: EveAlert, facts: Facts): Attribution {
     const detail = `X-Forwarded-For claims ${claimed}, which also stands as an end of the packet: an address that a client can choose`;
     return unknown('not looked for', null, 'forged_xff', detail);
   }
-  const opener = findOpener(alert, src, dest, facts.ruleFacts(alert.sid, alert.gid));
-  if (opener.end === null) return withoutOpener(alert, src, dest, opener, facts);
+  const rule = facts.ruleFacts(alert.sid, alert.gid);
+  const opener = findOpener(alert, src, dest, rule);
+  if (opener.end === null) return withoutOpener(alert, src, dest, opener, rule, facts);
   const initiator = opener.end === 'src' ? src : dest;
   const responder = opener.end === 'src' ? dest : src;
   if (facts.trustedProxies.size > 0 && facts.trustedProxies.covering(initiator.host) !== null) {
-    return behindProxy(alert, initiator, responder, opener.by, facts);
+    return behindProxy(alert, initiator, responder, opener.by, rule, facts);
   }
-  return judge(alert, { initiator, responder, resolvedBy: opener.by, via: null }, facts);
+  return judge(alert, { initiator, responder, resolvedBy: opener.by, via: null }, rule, facts);
 }
 
 type Ends = Pick<Attribution, 'resolvedBy' | 'via'> & { readonly initiator: Endpoint; readonly responder: Endpoint };
@@ -81,7 +83,8 @@ function withoutOpener(
   alert: EveAlert,
   src: Endpoint,
   dest: Endpoint,
-  { kind, detail }: { readonly kind: DoubtKind; readonly detail: string },
+  { kind, detail }: Doubt,
+  rule: RuleFacts | null,
   facts: Facts,
 ): Attribution {
   const srcInside = isInside(src.host, facts);
@@ -89,16 +92,23 @@ function withoutOpener(
   const special = isSpecialKind(kindOf(src.host)) || isSpecialKind(kindOf(dest.host));
   if (srcInside && destInside && !special) {
     // Both are ours; where the rule does not say whom to look at, the sender of the packet stands for it.
-    const destAttacks = alert.ruleSource === dest.address || alert.ruleTarget === src.address;
-    const [initiator, responder] = destAttacks ? [dest, src] : [src, dest];
-    return judge(alert, { initiator, responder, resolvedBy: 'both ends inside', via: null }, facts);
+    const named = attackerByRule(alert, rule, src, dest);
+    const [initiator, responder] = named === dest.address ? [dest, src] : [src, dest];
+    return judge(alert, { initiator, responder, resolvedBy: 'both ends inside', via: null }, rule, facts);
   }
   const outside = srcInside === destInside ? null : srcInside ? dest : src;
   return unknown('nothing', outside, kind, detail);
 }
 
 /** The initiator is a trusted proxy: the client that it names stands for it. */
-function behindProxy(alert: EveAlert, proxy: Endpoint, responder: Endpoint, by: string, facts: Facts): Attribution {
+function behindProxy(
+  alert: EveAlert,
+  proxy: Endpoint,
+  responder: Endpoint,
+  by: string,
+  rule: RuleFacts | null,
+  facts: Facts,
+): Attribution {
   const ends = { initiator: proxy, responder, resolvedBy: by, via: null };
   const client = alert.xff === null ? null : forwardedClient(alert.xff, facts.trustedProxies);
   const clientEnd = client === null ? null : { address: client.text as Address, host: client, port: null };
@@ -108,17 +118,17 @@ function behindProxy(alert: EveAlert, proxy: Endpoint, responder: Endpoint, by: 
   if (proxyInside && !responderInside) {
     // A proxy for our own clients: the one it speaks for is to be looked at, when it names one of ours.
     const ours = clientEnd !== null && isInside(clientEnd.host, facts) && !isSpecialKind(kindOf(clientEnd.host));
-    return judge(alert, ours ? { ...ends, initiator: clientEnd, resolvedBy, via: proxy.address } : ends, facts);
+    return judge(alert, ours ? { ...ends, initiator: clientEnd, resolvedBy, via: proxy.address } : ends, rule, facts);
   }
   if (clientEnd !== null && !isSpecialKind(kindOf(clientEnd.host))) {
-    return judge(alert, { initiator: clientEnd, responder, resolvedBy, via: proxy.address }, facts);
+    return judge(alert, { initiator: clientEnd, responder, resolvedBy, via: proxy.address }, rule, facts);
   }
   const named = clientEnd === null ? 'names no client' : `names ${clientEnd.address}, which is no remote host`;
   const doubt: Doubt = { kind: 'behind_proxy', detail: `${proxy.address} is a trusted proxy and ${named}` };
   return { ...ends, role: 'unknown', candidate: null, doubt };
 }
 
-function judge(alert: EveAlert, ends: Ends, facts: Facts): Attribution {
+function judge(alert: EveAlert, ends: Ends, rule: RuleFacts | null, facts: Facts): Attribution {
   const { initiator, responder } = ends;
   const from = initiator.address;
   const to = responder.address;
@@ -152,12 +162,35 @@ function judge(alert: EveAlert, ends: Ends, facts: Facts): Attribution {
     const embedded = embeddedIpv4(initiator.host);
     return found(ends, 'inbound', initiator, 'transition_address', `${from} is ${spoken(fromKind)} of ${embedded}`);
   }
-  const { ruleSource, ruleTarget } = alert;
-  if (ends.via === null && ((ruleSource !== null && ruleSource !== from) || ruleTarget === from)) {
-    const detail = `the rule's target keyword names ${ruleSource ?? to} as the attacker, the flow was opened by ${from}`;
-    return found(ends, 'inbound', initiator, 'rule_disagrees', detail);
+  if (ends.via === null) {
+    const { src, dest } = alert;
+    const named = attackerByRule(alert, rule, src, dest);
+    if (named !== null && named !== from) {
+      const detail = `the rule's target keyword names ${named} as the attacker, the flow was opened by ${from}`;
+      return found(ends, 'inbound', initiator, 'rule_disagrees', detail);
+    }
+    const side = rule === null || rule.bothWays ? null : initiator === src ? rule.source : rule.destination;
+    if (side === 'home') {
+      const detail = `the rule is about an address of its own networks, and ${from} is not in \`home\`: is it missing there?`;
+      return found(ends, 'inbound', initiator, 'home_disagrees', detail);
+    }
   }
   return found(ends, 'inbound', initiator);
+}
+
+/** The end that the rule's `target` keyword leaves as the attacker, as the alert or else the rule's text has it. */
+function attackerByRule(
+  { ruleSource, ruleTarget }: EveAlert,
+  rule: RuleFacts | null,
+  src: Endpoint | null,
+  dest: Endpoint | null,
+): Address | null {
+  if (ruleSource !== null) return ruleSource;
+  if (src === null || dest === null) return null;
+  if (ruleTarget === src.address) return dest.address;
+  if (ruleTarget === dest.address) return src.address;
+  if (ruleTarget !== null || rule === null || rule.target === null) return null;
+  return rule.target === 'src_ip' ? dest.address : src.address;
 }
 
 function found(ends: Ends, role: Role, candidate: Endpoint | null, kind?: DoubtKind, detail = ''): Attribution {

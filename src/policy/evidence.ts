@@ -1,6 +1,6 @@
 import type { EveAlert } from '../suricata/eve-alert.js';
 import type { Proof } from './ban.js';
-import type { DecisionContext } from './context.js';
+import type { DecisionContext, RuleFacts } from './context.js';
 
 /** Whether it is shown that the flow's initiator really has the address that its packets carry. */
 export interface Evidence {
@@ -32,11 +32,11 @@ const NOT_OPEN = new Set(['new', 'none', 'syn_sent', 'syn_recv', 'syn_recv1', 's
  */
 export function evidenceOf(alert: EveAlert, context: Pick<DecisionContext, 'ruleFacts' | 'conntrack'>): Evidence {
   const rule = context.ruleFacts(alert.sid, alert.gid);
-  if (rule?.track === 'by_dst' || rule?.track === 'by_rule') {
-    const counts = rule.track === 'by_dst' ? 'per destination (track by_dst)' : 'over all sources (track by_rule)';
-    return unproven(`the rule counts ${counts}: its source is whoever came last`, true);
-  }
+  const chance = rule === null ? null : countsManySources(rule);
+  if (chance !== null) return unproven(`the rule counts ${chance}: its source is whoever came last`, true);
   if (alert.proto !== 'TCP') return unproven(`${alert.proto || 'no protocol'}: only TCP proves a source address`);
+  const single = rule === null ? null : matchesSinglePackets(rule);
+  if (single !== null) return unproven(single);
   if (context.conntrack(alert) === 'assured') return proven('conntrack', 'connection tracking saw it assured');
   const { flow, appProto } = alert;
   if (flow === null) return unproven('the alert carries no flow');
@@ -47,6 +47,32 @@ export function evidenceOf(alert: EveAlert, context: Pick<DecisionContext, 'rule
   return hasPayloadToServer(alert, flow)
     ? proven('flow', `TCP, established with payload to the server, ${counted(flow)}`)
     : unproven(`TCP, established, ${counted(flow)}: no payload to the server`);
+}
+
+/** Over which sources the rule counts, where that is more than one; `null` when its source is the one counted. */
+function countsManySources({ track, threshold }: RuleFacts): string | null {
+  if (track === 'by_dst') return 'per destination (track by_dst)';
+  // By rule, `limit` and `backoff` hold repeated alerts back; the others wait for the last of many.
+  const waits = threshold !== 'limit' && threshold !== 'backoff';
+  return track === 'by_rule' && waits ? 'over all sources (track by_rule)' : null;
+}
+
+/** Protocols of a rule's header that name packets; the others (http, tls...) are read from a stream. */
+const PACKET_PROTOCOLS = new Set([
+  ...['ip', 'ip4', 'ipv4', 'ip6', 'ipv6', 'tcp', 'tcp-pkt', 'tcp-stream', 'pkthdr'],
+  ...['udp', 'icmp', 'icmpv4', 'icmpv6', 'sctp', 'ether', 'arp'],
+]);
+
+/**
+ * A rule that does not ask for an established flow also alerts on one forged
+ * packet, in a connection that is somebody else's and proven: what is proven of
+ * the flow then says nothing about that packet.
+ */
+function matchesSinglePackets({ stateless, notEstablished, established, protocol }: RuleFacts): string | null {
+  if (notEstablished) return 'the rule asks for a flow that is not established';
+  if (stateless) return 'the rule looks at single packets (flow:stateless)';
+  if (established || !PACKET_PROTOCOLS.has(protocol)) return null;
+  return `the rule looks at single packets (${protocol}, without flow:established)`;
 }
 
 /** What shows that the handshake may not have been completed, or `null`. */

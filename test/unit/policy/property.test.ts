@@ -6,6 +6,7 @@ import { type Address, parseAddress } from '../../../src/net/address.js';
 import { overlaps, prefix } from '../../../src/net/prefix.js';
 import { attribute } from '../../../src/policy/attribution.js';
 import type { Decision } from '../../../src/policy/ban.js';
+import type { RuleFacts } from '../../../src/policy/context.js';
 import { decide } from '../../../src/policy/decide.js';
 import { decideDetection } from '../../../src/policy/decide-detection.js';
 import { PolicyMemory } from '../../../src/policy/memory.js';
@@ -135,7 +136,16 @@ const policies: fc.Arbitrary<PolicyLine[]> = fc.array(
   { maxLength: 3 },
 );
 
-const base = contextFor({ now: T, own: OWN, allowed: ALLOWED, rules: { 1: { flow: 'to_client' } } });
+const base = contextFor({
+  now: T,
+  own: OWN,
+  allowed: ALLOWED,
+  trustedProxies: ['203.0.113.64/26', '10.1.1.1'],
+  rules: {
+    1: { flow: 'to_client', established: true, target: 'src_ip', source: 'home', destination: 'external' },
+    2019232: { flow: 'to_server', protocol: 'http' },
+  },
+});
 const context = fc
   .record({
     policy: policies,
@@ -163,6 +173,17 @@ function deepFreeze<T>(value: T): T {
     Object.values(value).forEach(deepFreeze);
   }
   return value;
+}
+
+/** What the rule would have said, had it been written for the answers. */
+function mirrored(facts: RuleFacts): RuleFacts {
+  return {
+    ...facts,
+    flow: facts.flow === null ? null : facts.flow === 'to_client' ? 'to_server' : 'to_client',
+    target: facts.target === null ? null : facts.target === 'src_ip' ? 'dest_ip' : 'src_ip',
+    source: facts.destination,
+    destination: facts.source,
+  };
 }
 
 describe('for any alert and any policy', () => {
@@ -252,15 +273,16 @@ describe('for any alert and any policy', () => {
           ...around,
           ruleFacts: (sid: number, gid: number) => {
             const facts = around.ruleFacts(sid, gid);
-            return (
-              facts && { ...facts, flow: facts.flow === 'to_client' ? ('to_server' as const) : ('to_client' as const) }
-            );
+            return facts && mirrored(facts);
           },
         };
         const [one, other] = [attribute(alert, around), attribute(answer, turned)];
         expect([other.role, other.doubt?.kind ?? null]).toEqual([one.role, one.doubt?.kind ?? null]);
         // Where nothing tells who opened it and both are inside, the sender stands for the one to look at.
-        if (one.resolvedBy !== 'both ends inside') expect(other.candidate).toBe(one.candidate);
+        if (one.resolvedBy === 'both ends inside') return;
+        expect(other.candidate).toBe(one.candidate);
+        expect(other.initiator).toEqual(one.initiator);
+        expect(other.responder).toEqual(one.responder);
       }),
       { numRuns: 5000 },
     );
