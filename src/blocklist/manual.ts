@@ -27,6 +27,19 @@ export interface ActResult {
   readonly after: ListedEntry | null;
 }
 
+/** An entry that a person asks for. */
+export interface WantedEntry {
+  /** Canonical. */
+  readonly address: string;
+  readonly until: EpochMs;
+  readonly reason: string;
+  readonly ticket?: string | null;
+  /** Also when the entry there lasts longer. */
+  readonly replace?: boolean;
+  /** The list that it was imported from. */
+  readonly import?: string | null;
+}
+
 /** A suppression written with a false positive lasts this long, in seconds. */
 const SUPPRESS_LIFETIME = 30 * 86_400;
 
@@ -53,34 +66,15 @@ export class ManualActs {
 
   /**
    * Bans for the whole fleet. Never shortens an existing ban unless `replace`.
-   * @param of `address` is canonical; whether it may be banned at all is the caller's question
+   * Whether the address may be banned at all is the caller's question.
    * @throws BlocklistError
    */
-  ban(
-    of: {
-      readonly address: string;
-      readonly until: EpochMs;
-      readonly reason: string;
-      readonly ticket?: string | null;
-      readonly replace?: boolean;
-      readonly import?: string | null;
-    },
-    actor: Actor,
-  ): Promise<ActResult> {
+  ban(of: WantedEntry, actor: Actor): Promise<ActResult> {
     return this.#put('ban', of, actor);
   }
 
   /** Never bans while it lasts. The same rules as `ban`. @throws BlocklistError kind `refused` when it is too wide */
-  async allow(
-    of: {
-      readonly address: string;
-      readonly until: EpochMs;
-      readonly reason: string;
-      readonly ticket?: string | null;
-      readonly replace?: boolean;
-    },
-    actor: Actor,
-  ): Promise<ActResult> {
+  async allow(of: WantedEntry, actor: Actor): Promise<ActResult> {
     const parsed = parseSuffix('allow', of.address);
     if ('problem' in parsed) throw new BlocklistError('allow', 'refused', `${of.address}: ${parsed.detail}`);
     return this.#put('allow', of, actor);
@@ -98,9 +92,8 @@ export class ManualActs {
     of: { readonly reason: string; readonly ticket?: string | null; readonly falsePositive?: boolean },
     actor: Actor,
   ): Promise<ListedEntry[]> {
-    const wanted = new Set(addresses);
     const removed: ListedEntry[] = [];
-    for await (const page of this.#listing.pages('ban', (address) => wanted.has(address))) {
+    for await (const page of this.#listing.matching('ban', addresses)) {
       for (const entry of page) {
         if (await this.#remove(entry, 'unban', of, actor)) removed.push(entry);
         if (of.falsePositive) await this.#suppress(entry, of.reason, actor);
@@ -112,7 +105,7 @@ export class ManualActs {
   /** @throws BlocklistError */
   async allowRemove(address: string, reason: string, actor: Actor): Promise<ListedEntry[]> {
     const removed: ListedEntry[] = [];
-    for await (const page of this.#listing.pages('allow', (text) => text === address)) {
+    for await (const page of this.#listing.matching('allow', [address])) {
       for (const entry of page) if (await this.#remove(entry, 'disallow', { reason }, actor)) removed.push(entry);
     }
     return removed;
@@ -146,7 +139,7 @@ export class ManualActs {
 
   /** Every ban (or allow) in pages as Redis gives them; in no order. @throws BlocklistError */
   list(list: Listed): AsyncGenerator<ListedEntry[]> {
-    return this.#listing.pages(list, () => true);
+    return this.#listing.all(list);
   }
 
   /** The keys that name exactly this prefix; see `Listing.find`. @throws BlocklistError */
@@ -208,18 +201,7 @@ export class ManualActs {
     return written;
   }
 
-  #put(
-    kind: 'ban' | 'allow',
-    of: {
-      readonly address: string;
-      readonly until: EpochMs;
-      readonly reason: string;
-      readonly ticket?: string | null;
-      readonly replace?: boolean;
-      readonly import?: string | null;
-    },
-    actor: Actor,
-  ): Promise<ActResult> {
+  #put(kind: 'ban' | 'allow', of: WantedEntry, actor: Actor): Promise<ActResult> {
     const key = kind === 'ban' ? this.#keys.ban(of.address) : this.#keys.allow(of.address);
     return this.#change(key, of.address, (before) => {
       if (before !== null && before.until > of.until && !of.replace) return 'unchanged';

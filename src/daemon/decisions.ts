@@ -12,6 +12,7 @@ import type { DecisionContext } from '../policy/context.js';
 import { decide } from '../policy/decide.js';
 import { decideDetection } from '../policy/decide-detection.js';
 import type { BanLimits } from '../policy/limits.js';
+import { PolicyMemory } from '../policy/memory.js';
 import { Batch } from '../policy/merge.js';
 import type { EveAlert, EveBatch } from '../suricata/eve-alert.js';
 import type { RecentDecisions } from './recent-decisions.js';
@@ -44,6 +45,8 @@ export class Decisions implements Service {
   /** By detector. */
   readonly detections = new Counters();
   readonly outcomes = new Counters<CommitOutcome>();
+  /** What deciding remembers of earlier alerts. */
+  readonly memory = new PolicyMemory();
   readonly #o: DecisionsOptions;
   readonly #waiting: Detection[] = [];
   readonly #complaints: RateLimitedLog;
@@ -79,7 +82,7 @@ export class Decisions implements Service {
     if (reason !== null) throw new BlocklistError('store decisions', 'refused', reason);
     const context = { ...this.#o.context(), now: this.#o.clock.now() };
     const decided = batch.alerts.map((alert) => {
-      const decision = this.#o.limits.admit(decide(alert, context));
+      const decision = this.#o.limits.admit(decide(alert, context, this.memory));
       this.#remember(decision, nameOf(alert));
       return decision;
     });

@@ -54,9 +54,29 @@ export interface Setting {
   readonly rules?: Readonly<Record<string, Partial<RuleFacts>>>;
   readonly conntrack?: 'assured' | 'unknown';
   readonly ignoreAlertsOlderThan?: number;
+  readonly metadataActions?: boolean;
   /** Which causes `refuse` leaves out, as when `never_ban` does not list them. */
   readonly without?: readonly RefusalCause[];
 }
+
+/** A rule whose text says nothing that decisions look at. */
+export const PLAIN_RULE: RuleFacts = {
+  rev: 1,
+  flow: null,
+  established: false,
+  notEstablished: false,
+  stateless: false,
+  track: null,
+  threshold: null,
+  target: null,
+  classtype: null,
+  protocol: 'tcp',
+  source: 'any',
+  destination: 'any',
+  bothWays: false,
+  metadata: {},
+  noalert: false,
+};
 
 /** Refuses as the protections do: one cause for each list that shares an address with the prefix. */
 export function refuseBy(lists: Readonly<Partial<Record<RefusalCause, readonly string[]>>>) {
@@ -90,6 +110,7 @@ export function contextFor(setting: Setting): DecisionContext {
     policy: setting.policy ?? [WEB, PRIVILEGE],
     otherwise: setting.otherwise ?? { kind: 'note' },
     policyVersion: '0123456789ab',
+    metadataActions: setting.metadataActions ?? false,
     ignoreAlertsOlderThan: setting.ignoreAlertsOlderThan ?? 600,
     unprovenNeverOver: 600,
     filter: {
@@ -106,7 +127,7 @@ export function contextFor(setting: Setting): DecisionContext {
     isInfrastructure: (candidate) => infrastructure.some((network) => overlaps(network, candidate)),
     ruleFacts: (sid) => {
       const facts = setting.rules?.[String(sid)];
-      return facts === undefined ? null : { flow: null, established: false, track: null, ...facts };
+      return facts === undefined ? null : { ...PLAIN_RULE, ...facts };
     },
     conntrack: () => setting.conntrack ?? 'unknown',
   };
