@@ -40,7 +40,6 @@ const NOT_YET: readonly (readonly [path: string, of: (written: Written) => unkno
   ['suricata.trusted_proxies', (w) => w.suricata.trusted_proxies],
   ['quarantine', (w) => w.quarantine],
   ['filter.rules', (w) => w.filter.rules],
-  ['limits.when_reached', (w) => w.limits.when_reached],
   ['redis.sentinels', (w) => w.redis.sentinels],
   ['redis.cluster', (w) => w.redis.cluster],
   ['history', (w) => w.history],

@@ -124,9 +124,14 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   const limits = new BanLimits({
     newBansPerMinute: first.limits.newBansPerMinute,
     totalBans: first.limits.totalBans,
+    knownGoodShare: first.limits.knownGoodShare,
+    whenReached: first.limits.whenReached,
     clock,
     isBanned: (text) => mirror.get('ban', text) !== undefined,
     total: () => mirror.status().entries,
+    // The packet path does not tell yet who had complete sessions lately.
+    isKnownGood: null,
+    onReached: (limit, why) => log.error({ alarm: 'limit_reached', limit }, why),
   });
   const context = (): DecisionContext =>
     contextOf(config(), {

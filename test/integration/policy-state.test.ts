@@ -59,6 +59,9 @@ describe.skipIf(!hasFeatures('redis-server'))('the state of the policy', () => {
         limits: new BanLimits({
           newBansPerMinute: 1000,
           totalBans: 1_000_000,
+          knownGoodShare: null,
+          whenReached: 'stop_and_alert',
+          isKnownGood: null,
           clock: systemClock,
           isBanned: (text) => this.mirror.get('ban', text) !== undefined,
           total: () => this.mirror.status().entries,
