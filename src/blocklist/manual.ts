@@ -7,7 +7,7 @@ import { type Keys, parseSuffix } from './keys.js';
 import { type Listed, type ListedEntry, Listing } from './listed.js';
 import type { Loss } from './loss-guard.js';
 import { formatMode, type ModeSetting, parseMode } from './mode.js';
-import { PARDON_LIFETIME, pardonValue } from './pardon.js';
+import { NO_PARDON, type PardonArgs, pardonOf } from './pardon.js';
 import { encodeValue, endsOf, manualRecord, type StoredRecord } from './record.js';
 
 export type { ListedEntry } from './listed.js';
@@ -240,7 +240,7 @@ export class ManualActs {
         before: before && encodeValue(before.record, before.until),
         after: value,
       };
-      if (await this.#edit(key, seen ?? null, value, endsOf(wish.until), ['', '', 0], line)) {
+      if (await this.#edit(key, seen ?? null, value, endsOf(wish.until), NO_PARDON, line)) {
         const after = { ...(before ?? this.#listing.entryOf(key, address)), until: wish.until, record: wish.record };
         return { outcome: wish.outcome, before, after };
       }
@@ -264,12 +264,8 @@ export class ManualActs {
         ticket: of.ticket ?? null,
         before: encodeValue(record, until),
       };
-      const pardon = pardonValue(record, actor.by, actor.from);
-      const args =
-        act === 'unban'
-          ? ([this.#keys.pardon(entry.address), pardon, PARDON_LIFETIME] as const)
-          : (['', '', 0] as const);
-      if (await this.#edit(entry.key, seen, '', 0, args, line)) return true;
+      const pardon = act === 'unban' ? pardonOf(this.#keys, entry.address, record, actor) : NO_PARDON;
+      if (await this.#edit(entry.key, seen, '', 0, pardon, line)) return true;
     }
     throw new BlocklistError(act, 'refused', `${entry.key} changes too often; try again`);
   }
@@ -293,7 +289,7 @@ export class ManualActs {
     seen: { readonly value: string; readonly ends: number } | null,
     value: string,
     ends: number,
-    pardon: readonly [key: string, value: string, lifetime: number],
+    pardon: PardonArgs,
     line: JournalEntry,
   ): Promise<boolean> {
     const { told, raw, journal } = this.#keys;

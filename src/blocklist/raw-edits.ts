@@ -8,7 +8,7 @@ import type { EditSink, WrittenKey } from './intake.js';
 import { Journal, type JournalEntry, journalFields } from './journal.js';
 import { type EntryId, type Keys, kindOf, parseSuffix, suffixOf } from './keys.js';
 import type { Loss } from './loss-guard.js';
-import { PARDON_LIFETIME, pardonValue } from './pardon.js';
+import { NO_PARDON, pardonOf } from './pardon.js';
 import { decodeValue, digestOf, encodeValue, recordOfText, type StoredRecord, ticketOf, untilOf } from './record.js';
 
 const AT_ONCE = 200;
@@ -262,12 +262,7 @@ export class RawEdits implements Service, EditSink {
     return connection.script(
       'raw-unban-5',
       [key, kindOf(id) === 'local' ? keys.ban(text) : key, keys.told, keys.raw, keys.journal],
-      [
-        isAllow ? '' : keys.pardon(text),
-        isAllow ? '' : pardonValue(record, null, 'redis'),
-        PARDON_LIFETIME,
-        ...journalFields(entry),
-      ],
+      [...(isAllow ? NO_PARDON : pardonOf(keys, text, record, { by: null, from: 'redis' })), ...journalFields(entry)],
     );
   }
 

@@ -3,7 +3,7 @@
  * attacker is, `evidence` whether that is proven, `decide` asks the policy lines
  * and gives a `Decision`. All pure; time and facts are arguments.
  */
-import type { EpochMs } from '../base/clock.js';
+import type { EpochMs, Seconds } from '../base/clock.js';
 import type { RefusalCause } from '../protection/admits.js';
 
 export type BanSource = 'suricata' | 'filter' | 'manual' | 'import';
@@ -46,6 +46,10 @@ export interface BanRecord {
   readonly first: string;
   readonly last: string;
   readonly count: number;
+  /** Bans of the same offender that were made before, where there were any. */
+  readonly earlier_bans?: number;
+  /** The attacking address, where its whole /64 is banned. */
+  readonly widened_from?: string;
 }
 
 /** An automatic ban, ready to be stored. */
@@ -57,6 +61,8 @@ export interface Ban {
   /** When the flow that carried the evidence began; a pardon is lifted only by a later one. */
   readonly flowStart: EpochMs | null;
   readonly proven: boolean;
+  /** Whom this ban counts against later, and for how long; left out where it does not count. */
+  readonly offence?: { readonly offender: string; readonly keepFor: Seconds };
 }
 
 /** One check that a decision went through, in order; `why` shows them. */

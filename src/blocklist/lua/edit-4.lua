@@ -2,10 +2,11 @@
 -- KEYS: 1 the entry; 2 removals told (sorted set); 3 raw edits (hash); 4 journal stream
 -- ARGV: 1 value as read, '' when there was none; 2 end as read (ms, -1 permanent,
 --   -2 none); 3 new value, '' to remove; 4 new end (ms or -1); 5 pardon key or '';
---   6 pardon value, {at} standing for the time; 7 its lifetime in seconds; then
---   the journal's field names and values
+--   6 pardon value, {at} standing for the time; 7 its lifetime in seconds; 8 offence
+--   key or ''; 9 its member; then the journal's field names and values
 -- Output: 1 when applied, 0 when the key has changed meanwhile
 -- include ends
+-- include pardon
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
   if ARGV[2] ~= '-2' then return 0 end
@@ -30,8 +31,6 @@ else
   redis.call('ZREM', KEYS[2], 'c ' .. KEYS[1], 'r ' .. KEYS[1])
 end
 redis.call('HDEL', KEYS[3], KEYS[1])
-if ARGV[5] ~= '' then
-  redis.call('SET', ARGV[5], (string.gsub(ARGV[6], '{at}', string.format('%.0f', now))), 'EX', ARGV[7])
-end
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(ARGV, 8))
+pardon(unpack(ARGV, 5, 9))
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(ARGV, 10))
 return 1

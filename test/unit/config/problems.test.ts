@@ -264,8 +264,6 @@ describe('what this version reads and does not act on', () => {
     ['suricata: { eve: "redis://host/0?stream=suricata" }', 'suricata.eve: redis://host/0?stream=suricata'],
     ['quarantine: { age: 4d }', 'quarantine'],
     ['filter: { rules: [{ proto: tcp, flags: syn, sport: 12345, then: drop }] }', 'filter.rules'],
-    ['repeat_offenders: { multiply: [1, 2] }', 'repeat_offenders'],
-    ['limits: { when_reached: alert }', 'limits.when_reached'],
     ['redis: { sentinels: ["a:26379"] }', 'redis.sentinels'],
     ['history: { keep: 30d }', 'history'],
     ['enforcement: { action: reject }', 'enforcement.action'],

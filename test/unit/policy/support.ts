@@ -55,6 +55,9 @@ export interface Setting {
   readonly conntrack?: 'assured' | 'unknown';
   readonly ignoreAlertsOlderThan?: number;
   readonly metadataActions?: boolean;
+  readonly repeatOffenders?: DecisionContext['repeatOffenders'];
+  /** What a person pardoned or suppressed. */
+  readonly exceptions?: readonly string[];
   /** Which causes `refuse` leaves out, as when `never_ban` does not list them. */
   readonly without?: readonly RefusalCause[];
 }
@@ -113,6 +116,10 @@ export function contextFor(setting: Setting): DecisionContext {
     metadataActions: setting.metadataActions ?? false,
     ignoreAlertsOlderThan: setting.ignoreAlertsOlderThan ?? 600,
     unprovenNeverOver: 600,
+    repeatOffenders:
+      setting.repeatOffenders === undefined
+        ? { multiply: [1, 4, 24], neverOver: 604_800, forgetAfter: 2_592_000 }
+        : setting.repeatOffenders,
     filter: {
       syn: { perSecond: 200, during: 3, ban: 600 },
       icmp: { perSecond: 50, during: 3, ban: 600, dropLargerThan: null },
@@ -125,6 +132,7 @@ export function contextFor(setting: Setting): DecisionContext {
     isOwn: (words: AddressWords) => own.covering(prefixOf(words, widthOf(words.family))) !== null,
     refuse: refuseBy(lists),
     isInfrastructure: (candidate) => infrastructure.some((network) => overlaps(network, candidate)),
+    exceptionInside: (network) => setting.exceptions?.map(prefix).find((one) => overlaps(network, one))?.text ?? null,
     ruleFacts: (sid) => {
       const facts = setting.rules?.[String(sid)];
       return facts === undefined ? null : { ...PLAIN_RULE, ...facts };
