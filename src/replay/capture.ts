@@ -2,7 +2,6 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { messageOf } from '../base/errors.js';
 import type { Prefix } from '../net/prefix.js';
 import { ReplayError } from './errors.js';
 
@@ -34,7 +33,7 @@ export async function eveOfCapture(capture: string, options: CaptureOptions): Pr
   const yaml = join(folder, 'suricata.yaml');
   const signatures = join(folder, 'replay.rules');
   await writeFile(yaml, configuration(home));
-  await writeFile(signatures, Buffer.concat(await Promise.all(rules.map(rulesText))));
+  await writeFile(signatures, (await Promise.all(rules.map((file) => readFile(file, 'latin1')))).join('\n'), 'latin1');
   const args = [
     '-c',
     yaml,
@@ -53,14 +52,6 @@ export async function eveOfCapture(capture: string, options: CaptureOptions): Pr
   const eve = join(folder, 'eve.json');
   if (existsSync(eve)) return eve;
   throw new ReplayError('read a capture', 'suricata_failed', `Suricata wrote no eve.json for ${capture}`);
-}
-
-async function rulesText(path: string): Promise<Buffer> {
-  try {
-    return Buffer.concat([await readFile(path), Buffer.from('\n')]);
-  } catch (error) {
-    throw new ReplayError('read rules', 'unreadable', `rules of Suricata: ${messageOf(error)}`, error);
-  }
 }
 
 function runSuricata(capture: string, args: readonly string[]): Promise<void> {

@@ -2,12 +2,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Prefix } from '../../net/prefix.js';
+import type { DecisionContext } from '../../policy/context.js';
+import { ruleFacts } from '../../policy/rule-facts.js';
 import { eveOfCapture } from '../../replay/capture.js';
 import { ReplayError } from '../../replay/errors.js';
 import { type Input, openInput } from '../../replay/input.js';
 import { configOf, type PolicySource } from '../../replay/policy-file.js';
 import { type Progress, replay } from '../../replay/replay.js';
 import { reportOf } from '../../replay/report.js';
+import { type Ruleset, RulesetError, readRuleset } from '../../suricata/ruleset.js';
 import { durationArgument, prefixArgument } from '../address.js';
 import { DEFAULT_CONFIG, type GlobalOptions } from '../options.js';
 import { CommandExit, EXIT, outputForm } from '../output.js';
@@ -48,6 +51,7 @@ export async function run(files: readonly string[], options: Options): Promise<n
   const shows = process.stderr.isTTY && options.quiet !== true;
   const inputs: Input[] = [];
   try {
+    const rulesets = await Promise.all(rules.map(readRuleset));
     for (const [index, file] of files.entries()) {
       const ofCapture = (path: string) => eveOfCapture(path, { scratch, rules, home: config.home, index });
       inputs.push(await openInput(file, { scratch, index, ofCapture }));
@@ -56,7 +60,7 @@ export async function run(files: readonly string[], options: Options): Promise<n
       inputs,
       config,
       against,
-      ruleFacts: () => null,
+      ruleFacts: factsOf(rulesets),
       since,
       compareNaive: options.compareNaive === true,
       onProgress: shows ? progressBar() : () => undefined,
@@ -65,13 +69,24 @@ export async function run(files: readonly string[], options: Options): Promise<n
     if (!options.quiet) showReplay(form, reportOf(result), process.stdout.columns ?? 120);
     return EXIT.done;
   } catch (error) {
-    if (error instanceof ReplayError) throw new CommandExit(EXIT.usage, error.message);
+    if (error instanceof ReplayError || error instanceof RulesetError) throw new CommandExit(EXIT.usage, error.message);
     throw error;
   } finally {
     for (const input of inputs) await input.close();
     clear();
     process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
   }
+}
+
+/** What the first of the rules files that has a rule says of it. */
+function factsOf(rulesets: readonly Ruleset[]): DecisionContext['ruleFacts'] {
+  return (sid, gid) => {
+    for (const ruleset of rulesets) {
+      const facts = ruleFacts(ruleset, sid, gid);
+      if (facts !== null) return facts;
+    }
+    return null;
+  };
 }
 
 /** @returns the file of the policy to compare with; `null` = the present one */
