@@ -37,7 +37,11 @@ export interface OfflineView {
   addOffline(bans: Iterable<readonly [text: string, until: number]>): void;
   clearOffline(): void;
   refresh(ids: Iterable<EntryId>): Promise<void>;
+  stored(entries: readonly StoredEntry[]): Promise<void>;
 }
+
+/** A key that was just written, and its end in Redis time (ms), -1 permanent. */
+export type StoredEntry = readonly [id: EntryId, ends: number];
 
 export interface StoreOptions {
   readonly connection: RedisConnection;
@@ -50,6 +54,8 @@ export interface StoreOptions {
 
 /** Counts of repeated alerts that wait for the next write of their entry. */
 const PENDING_AT_MOST = 10_000;
+/** Outcomes after which the key is as the ban asked. */
+const WRITTEN: ReadonlySet<CommitOutcome> = new Set(['stored', 'extended']);
 
 /**
  * Writes automatic decisions: all effects of a batch and the position it was
@@ -148,6 +154,7 @@ export class Store implements Service {
           outcomes[index] = word;
           this.#count(key, word);
         });
+        await this.#tell(effects.filter(({ index }) => WRITTEN.has(outcomes[index] as CommitOutcome)));
         return outcomes;
       } catch (error) {
         const failure = blocklistError('commit', error);
@@ -165,6 +172,20 @@ export class Store implements Service {
     await offline.append({ args, bans });
     this.#o.mirror.addOffline(bans.map(([text, until]) => [text, until ?? Number.POSITIVE_INFINITY]));
     return outcomes;
+  }
+
+  /**
+   * The mirror need not wait for Redis to name the keys and be read again: a
+   * written ban has the end that was asked for. The reply came over the
+   * connection that the mirror reads by, so nothing newer is overwritten.
+   */
+  async #tell(written: readonly { readonly ban: Ban | null }[]): Promise<void> {
+    const entries = written.flatMap(({ ban }): StoredEntry[] =>
+      ban === null
+        ? []
+        : [[LETTER[ban.record.scope === 'host' ? 'local' : 'ban'] + ban.prefix, this.#inRedisTime(ban.until)]],
+    );
+    if (entries.length > 0) await this.#o.mirror.stored(entries);
   }
 
   #send(args: readonly string[]): Promise<unknown> {
