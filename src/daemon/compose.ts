@@ -141,6 +141,7 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     source: rules,
     state: new QuarantineState(connection, keys, clock),
     facts: mirror.facts,
+    factsKnown: () => mirror.complete,
     connection,
     clock,
     log,

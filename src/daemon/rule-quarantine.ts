@@ -38,6 +38,8 @@ export interface RuleQuarantineOptions {
   readonly source: Pick<RulesetSource, 'ruleset' | 'settling'>;
   readonly state: QuarantineState;
   readonly facts: Pick<Facts, 'isSuppressedSomewhere' | 'pardonedSids'>;
+  /** Whether those facts were read: nothing is let out before. */
+  readonly factsKnown: () => boolean;
   readonly connection: Pick<RedisConnection, 'onReady'>;
   readonly clock: Clock;
   readonly log: Log;
@@ -77,7 +79,7 @@ export class RuleQuarantine implements Service {
       task: () => this.#run(),
       clock: options.clock,
       atLeast: 200,
-      atMost: () => (this.#isBehind || this.#changed.size > 0 ? 1000 : EVERY),
+      atMost: () => (this.#isBehind || this.#changed.size > 0 || !options.factsKnown() ? 1000 : EVERY),
       onError: (error) =>
         this.#complaints.warn('quarantine', { err: messageOf(error) }, 'it is not known yet which rules are new'),
     });
@@ -159,7 +161,7 @@ export class RuleQuarantine implements Service {
     const { ruleset } = this.#o.source;
     if (marks === null || ruleset === null) return;
     if (ruleset !== this.#entered) await this.#enter(ruleset);
-    if (!(await this.#look(marks))) {
+    if (this.#o.factsKnown() && !(await this.#look(marks))) {
       // Redis was emptied: what is known here goes back, and the rest of the file is its new baseline.
       this.#entered = null;
       await this.#enter(ruleset);

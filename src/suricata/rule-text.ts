@@ -104,7 +104,7 @@ export class RuleTextParser {
   readonly #thresholds = new Map<string, RuleThreshold>();
   readonly #words = new Map<string, string>();
 
-  /** @param line one whole rule, without blanks around it, line end or continuation; each byte a character (latin1) */
+  /** @param line one whole rule, without line end or continuation; each byte a character (latin1) */
   parse(line: string): Rule | RuleProblem {
     const firstSpace = line.search(/[\s(]/);
     const action = (firstSpace < 0 ? line : line.slice(0, firstSpace)).split(':', 1)[0] as string;

@@ -6,15 +6,17 @@ import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import { type Log, RateLimitedLog } from '../base/log.js';
 import { DirectoryWatch } from './directory-watch.js';
-import { type FaultCount, type RuleFault, type Ruleset, readRuleset } from './ruleset.js';
+import { type FaultCount, type RuleFault, type Ruleset, RulesetError, readRuleset } from './ruleset.js';
 
 /** A file that did not change for this long is taken for whole, ms. */
 const QUIET = 1000;
-/** A file that lost more than half of its rules must have stayed so for this long, ms. */
+/** A file with less than this share of the rules before must have stayed so for as long, ms. */
+const SHRUNK = 0.9;
 const SHRUNK_QUIET = 60_000;
-/** How long a file that went, or that cannot be used, counts as one that is just being written, ms. */
+/** How long a first file that cannot be used counts as one that is just being written, ms. */
 const WRITING = 60_000;
-const POLL = 5000;
+/** Sensors take longer than this to load new rules, so that no alert of a new rule comes before the change is seen. */
+const POLL = 1000;
 
 export interface RulesetSourceOptions {
   readonly path: string;
@@ -43,11 +45,11 @@ interface Look {
 }
 
 /**
- * Follows the rules file. It is looked at every five seconds and when its
- * folder changes, and read when it has kept still: while an update is being
- * written, the rules before it stay in use. A file that is gone, empty or cut
- * off within a rule never takes the place of a good one; one with less than
- * half of the rules only when it stays so for a minute.
+ * Follows the rules file. It is looked at every second and when its folder
+ * changes, and read when it has kept still: while an update is being written,
+ * the rules before it stay in use. A file that is gone, empty or cut off within
+ * a rule never takes the place of a good one; one that lost more than a tenth of
+ * the rules only when it stays so for a minute.
  */
 export class RulesetSource implements Service {
   readonly name = 'rules file';
@@ -103,10 +105,11 @@ export class RulesetSource implements Service {
     return this.#ruleset;
   }
 
-  /** Whether the file may have rules that are not known here yet. */
+  /** Whether the sensor may run rules that are not known here: the file is not the one in use. */
   get settling(): boolean {
     if (!this.#looked) return true;
     if (this.#seenMark === this.#usedMark) return false;
+    if (this.#ruleset !== null) return true;
     return !this.#isDone || this.#o.clock.monotonic() - this.#seenSince < WRITING;
   }
 
@@ -153,7 +156,8 @@ export class RulesetSource implements Service {
       ruleset = await readRuleset(path);
     } catch (error) {
       this.#rejectedMark = mark;
-      throw error;
+      this.#reject(`it cannot be read: ${messageOf(error instanceof RulesetError ? error.cause : error)}`);
+      return;
     }
     // Written meanwhile: what was read may be half of it.
     if ((await this.#stat())?.mark !== mark) return;
@@ -164,7 +168,7 @@ export class RulesetSource implements Service {
       this.#reject(`${ruleset.torn ? 'it ends within a rule' : 'it has no rule'}${kept}`);
       return;
     }
-    if (ruleset.size < before / 2 && begin - this.#seenSince < SHRUNK_QUIET) {
+    if (ruleset.size < before * SHRUNK && begin - this.#seenSince < SHRUNK_QUIET) {
       this.#readFrom = this.#seenSince + SHRUNK_QUIET;
       this.#reject(`it has ${ruleset.size} rules and had ${before}; taken up when it stays so for a minute`);
       return;

@@ -180,7 +180,7 @@ export class RulesetLines {
     }
     const text = line.trimEnd();
     // As Suricata: a line that begins with a blank is left out, unless it continues a rule.
-    if (this.#joined === '' && (text === '' || /^[ #;]/.test(line))) return;
+    if (this.#joined === '' && (text === '' || /^[\s#;]/.test(line))) return;
     if (text.endsWith('\\')) {
       this.#joinedFrom = number;
       this.#joined += text.slice(0, -1);
@@ -192,7 +192,7 @@ export class RulesetLines {
   }
 
   #takeRule(text: string, line: number): void {
-    const rule = this.#parser.parse(text.trim());
+    const rule = this.#parser.parse(text);
     if (typeof rule === 'string') {
       this.#fault(rule, line);
       return;

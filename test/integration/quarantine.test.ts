@@ -4,6 +4,7 @@ import { createLog } from '../../src/base/log.js';
 import { RedisConnection } from '../../src/blocklist/connection.js';
 import { Journal } from '../../src/blocklist/journal.js';
 import { Keys } from '../../src/blocklist/keys.js';
+import { Mirror } from '../../src/blocklist/mirror.js';
 import { QuarantineState } from '../../src/blocklist/quarantine.js';
 import { manualRecord } from '../../src/blocklist/record.js';
 import { RuleQuarantine } from '../../src/daemon/rule-quarantine.js';
@@ -46,6 +47,7 @@ class Host {
   readonly pardoned = new Set<number>();
   readonly suppressed = new Set<number>();
   readonly quarantine: RuleQuarantine;
+  factsKnown = true;
   marks: { age: number; hits: number } | null = { age: 3 * 86_400, hits: 5 };
 
   constructor(redis: TestRedis, name: string, clock: FakeClock) {
@@ -56,6 +58,7 @@ class Host {
       source: this.source,
       state: new QuarantineState(this.connection, new Keys('barricata', name), clock),
       facts: { pardonedSids: () => this.pardoned, isSuppressedSomewhere: (_gid, sid) => this.suppressed.has(sid) },
+      factsKnown: () => this.factsKnown,
       connection: this.connection,
       clock,
       log,
@@ -225,6 +228,44 @@ describe.skipIf(!hasFeatures('redis-server'))('rules that an update brought', ()
     expect(host.kind(2)).toBe('would_ban');
     await clock.advance(2 * HOUR);
     await host.until('the promotion', () => host.kind(2) === 'ban');
+  });
+
+  it('are not let out before it is known what people said', async () => {
+    const host = await start(ruleset(1));
+    await host.read(ruleset(1, 2));
+    host.factsKnown = false;
+    redis.cli('HSET', 'barricata:quarantine', '1:2:1', '1000 9');
+    await host.read(ruleset(1, 2, 3));
+    await clock.advance(HOUR);
+    expect(host.kind(2)).toBe('would_ban');
+    host.factsKnown = true;
+    await host.until('the promotion', () => host.kind(2) === 'ban');
+  });
+
+  it('are told which of them a person called wrong', async () => {
+    const connection = new RedisConnection(redis.url);
+    const mirror = new Mirror({
+      connection,
+      url: redis.url,
+      keys: new Keys(),
+      clock: systemClock,
+      log,
+      onChange: () => {},
+    });
+    await connection.start();
+    await mirror.start();
+    const { facts } = mirror;
+    const said = () => [facts.isSuppressedSomewhere(1, 5), facts.isSuppressedSomewhere(3, 5), ...facts.pardonedSids()];
+    expect(said()).toEqual([false, false]);
+    redis.cli('SET', 'barricata:suppress:1:5:203.0.113.0/24', 'wrong', 'EX', '600');
+    redis.cli('SET', 'barricata:pardon:203.0.113.9', '{"at":1,"sids":[7,8]}', 'EX', '600');
+    redis.cli('SET', 'barricata:pardon:203.0.113.10', 'by hand', 'EX', '600');
+    await waitFor('both to be read', () => said().length === 4 && said()[0] === true);
+    expect(said()).toEqual([true, false, 7, 8]);
+    redis.cli('DEL', 'barricata:suppress:1:5:203.0.113.0/24', 'barricata:pardon:203.0.113.9');
+    await waitFor('both to be forgotten', () => said().length === 2 && said()[0] === false);
+    await mirror.stop();
+    await connection.stop();
   });
 
   it('are shared by the fleet, with the hits of every host and one promotion', async () => {

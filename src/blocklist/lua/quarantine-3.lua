@@ -23,12 +23,13 @@ for i = 3, #ARGV, 4 do
       state = ''
     end
   else
+    local before = state
     if what == 'restart' then
       state = number .. ' 0'
     else
       state = since .. ' ' .. string.format('%.0f', hits + number)
     end
-    redis.call('HSET', KEYS[1], field, state)
+    if state ~= before then redis.call('HSET', KEYS[1], field, state) end
   end
   out[#out + 1] = state
 end
