@@ -39,7 +39,6 @@ function versionOf(written: Written): string {
 const NOT_YET: readonly (readonly [path: string, of: (written: Written) => unknown])[] = [
   ['suricata.trusted_proxies', (w) => w.suricata.trusted_proxies],
   ['suricata.metadata_actions', (w) => w.suricata.metadata_actions],
-  ['quarantine', (w) => w.quarantine],
   ['filter.rules', (w) => w.filter.rules],
   ['repeat_offenders', (w) => w.repeat_offenders],
   ['limits.unproven.scope', (w) => w.limits.unproven.scope],
@@ -143,6 +142,7 @@ export function build(written: Written, file: string, lineOf: (index: number) =>
       longestLine: suricata.longest_line,
       trustedProxies: suricata.trusted_proxies,
     },
+    quarantine: written.quarantine === 'off' ? null : written.quarantine,
     filter: filter(written.filter),
     policy,
     otherwise: written.otherwise,

@@ -97,6 +97,8 @@ export interface Config {
     /** Reverse proxies whose X-Forwarded-For is believed; never banned themselves. */
     readonly trustedProxies: readonly Prefix[];
   };
+  /** What a signature that an update brought must have behind it before it bans; `null` = it bans at once. */
+  readonly quarantine: { readonly age: Seconds; readonly hits: number } | null;
   readonly filter: FilterConfig;
   readonly policy: readonly PolicyLine[];
   readonly otherwise: PolicyAction;

@@ -12,6 +12,7 @@ import { Keys } from '../blocklist/keys.js';
 import { ManualActs } from '../blocklist/manual.js';
 import { Mirror } from '../blocklist/mirror.js';
 import { OfflineJournal } from '../blocklist/offline-journal.js';
+import { QuarantineState } from '../blocklist/quarantine.js';
 import { RawEdits } from '../blocklist/raw-edits.js';
 import { Store } from '../blocklist/store.js';
 import type { Config } from '../config/config.js';
@@ -19,7 +20,9 @@ import { Reconciler } from '../enforcement/reconciler.js';
 import { PacketQueue } from '../filter/packet-queue.js';
 import { contextOf, type DecisionContext } from '../policy/context.js';
 import { BanLimits } from '../policy/limits.js';
+import { ruleFacts } from '../policy/rule-facts.js';
 import { LiveFacts, redisHostOf } from '../protection/live-facts.js';
+import { RulesetSource } from '../suricata/ruleset-source.js';
 import { AlertPath } from './alert-path.js';
 import { ControlServer } from './control.js';
 import { Decisions } from './decisions.js';
@@ -32,6 +35,7 @@ import { Kernel } from './kernel.js';
 import { RecentDecisions } from './recent-decisions.js';
 import { redisUrl } from './redis-url.js';
 import { routesOf } from './routes.js';
+import { RuleQuarantine } from './rule-quarantine.js';
 import { Wanted } from './wanted.js';
 
 export interface ComposeOptions {
@@ -128,6 +132,22 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     isBanned: (text) => mirror.get('ban', text) !== undefined,
     total: () => mirror.status().entries,
   });
+  const rules = new RulesetSource({
+    path: first.suricata.rules,
+    clock,
+    log,
+    onRead: () => quarantine.rulesRead(),
+  });
+  const quarantine = new RuleQuarantine({
+    marks: () => config().quarantine,
+    source: rules,
+    state: new QuarantineState(connection, keys, clock),
+    facts: mirror.facts,
+    factsKnown: () => mirror.complete,
+    connection,
+    clock,
+    log,
+  });
   const context = (): DecisionContext =>
     contextOf(config(), {
       now: clock.now(),
@@ -135,13 +155,22 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
       refuse: (prefix) => facts.refuse(prefix),
       isInfrastructure: (prefix) => facts.isInfrastructure(prefix),
       isOwn: (words) => facts.isOwn(words),
+      ruleFacts: (sid, gid) => (rules.ruleset === null ? null : ruleFacts(rules.ruleset, sid, gid)),
     });
   const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
   // More than the mode: whoever is allowed must be known before anybody is decided to be banned.
   const waitsFor = () =>
     mirror.complete ? heartbeat.waitsFor : 'waiting for Redis to say the mode and who is allowed';
-  const decisions = new Decisions({ context, limits, store, recent, waitsFor, clock, log });
-  const alertPath = new AlertPath({ config: first, store, decisions, connection, waitsFor, clock, log });
+  const decisions = new Decisions({ context, quarantine, limits, store, recent, waitsFor, clock, log });
+  const alertPath = new AlertPath({
+    config: first,
+    store,
+    decisions,
+    connection,
+    waitsFor: () => waitsFor() ?? quarantine.waitsFor,
+    clock,
+    log,
+  });
   const filterPath = new FilterPath({
     queue: new PacketQueue({
       numbers: first.queue.numbers,
@@ -174,6 +203,8 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     recent,
     store,
     limits,
+    rules,
+    quarantine,
     decisions,
     alertPath,
     filterPath,
@@ -210,6 +241,8 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     mirror,
     // Before all that stores under this host's name, and given back after the last of it.
     heartbeat,
+    rules,
+    quarantine,
     decisions,
     filterPath,
     alertPath,

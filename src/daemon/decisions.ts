@@ -15,6 +15,7 @@ import type { BanLimits } from '../policy/limits.js';
 import { Batch } from '../policy/merge.js';
 import type { EveAlert, EveBatch } from '../suricata/eve-alert.js';
 import type { RecentDecisions } from './recent-decisions.js';
+import type { RuleQuarantine } from './rule-quarantine.js';
 
 /** Detections that wait for Redis; beyond, the oldest is given up and counted: the filter drops its packets anyway. */
 const DETECTIONS_AT_MOST = 10_000;
@@ -22,6 +23,7 @@ const DETECTIONS_AT_ONCE = 256;
 
 export interface DecisionsOptions {
   readonly context: () => DecisionContext;
+  readonly quarantine: Pick<RuleQuarantine, 'admit'>;
   readonly limits: BanLimits;
   readonly store: Pick<Store, 'commit'>;
   readonly recent: RecentDecisions;
@@ -79,7 +81,7 @@ export class Decisions implements Service {
     if (reason !== null) throw new BlocklistError('store decisions', 'refused', reason);
     const context = { ...this.#o.context(), now: this.#o.clock.now() };
     const decided = batch.alerts.map((alert) => {
-      const decision = this.#o.limits.admit(decide(alert, context));
+      const decision = this.#o.limits.admit(this.#o.quarantine.admit(decide(alert, context)));
       this.#remember(decision, nameOf(alert));
       return decision;
     });

@@ -24,6 +24,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
   const eve = alertPath.status();
   const mode = mirror.mode;
   const limit = limits.state.reached;
+  const rules = parts.rules.status();
   const base = {
     version: parts.version,
     pid: process.pid,
@@ -75,6 +76,8 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       lagSeconds,
       unusable,
     })),
+    rules: { ...rules, readAt: rules.readAt === null ? null : new Date(rules.readAt).toISOString() },
+    quarantine: parts.quarantine.status(),
     decisions: decisions.counts.toJSON(),
     limits: {
       reached:
@@ -122,6 +125,8 @@ function problemsOf(
       ? null
       : `${base.blocklist.held} entries went at once and are held: barricata unban --held accepts it, barricata ban --held writes them back`,
     ...unmatched.map(({ problem }) => problem),
+    base.quarantine?.waiting ?? null,
+    base.rules.problem === null ? null : `${base.rules.path}: ${base.rules.problem}`,
     base.limits.reached,
     ...kernel.notes,
     ...base.protections.problems,

@@ -61,6 +61,16 @@ export interface DaemonStatus {
     readonly lagSeconds: number;
     readonly unusable: Readonly<Record<string, number>>;
   }[];
+  /** What is known of the rules file; see `RulesetStatus`. */
+  readonly rules: {
+    readonly path: string;
+    readonly rules: number | null;
+    readonly readAt: string | null;
+    readonly problem: string | null;
+    readonly faults: Readonly<Record<string, { readonly count: number; readonly firstLine: number }>>;
+  };
+  /** Rules that an update brought and that do not ban yet; `null` when there is no quarantine. */
+  readonly quarantine: { readonly rules: number; readonly waiting: string | null } | null;
   readonly decisions: Readonly<Record<string, number>>;
   readonly limits: { readonly reached: string | null };
   readonly protections: {

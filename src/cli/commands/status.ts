@@ -57,8 +57,16 @@ export function screen(s: DaemonStatus): string[] {
       row('alerts', `${printable(eve.source)}: ${number(eve.lines)} lines, ${number(eve.alerts)} alerts, ${lag}`),
     );
   }
+  lines.push(row('rules', rulesLine(s)));
   const decisions = Object.entries(s.decisions).map(([kind, count]) => `${number(count)} ${kind.replaceAll('_', ' ')}`);
   if (decisions.length > 0) lines.push(row('decisions', decisions.join(', ')));
   for (const problem of s.problems) lines.push(`${mark('warn', 'problem'.padEnd(11))}${printable(problem)}`);
   return lines;
+}
+
+function rulesLine({ rules: { path, rules, readAt }, quarantine }: DaemonStatus): string {
+  const name = printable(path);
+  if (rules === null) return `no rules known, for there is no usable ${name}`;
+  const held = quarantine === null ? 'no quarantine' : `${number(quarantine.rules)} in quarantine`;
+  return `${number(rules)} of ${name}, read ${readAt ?? ''}, ${held}`;
 }

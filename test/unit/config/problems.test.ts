@@ -271,7 +271,6 @@ describe('what this version reads and does not act on', () => {
     ['suricata: { trusted_proxies: [203.0.113.0/24] }', 'suricata.trusted_proxies'],
     ['suricata: { eve: [/a, "unix:///run/eve.sock"] }', 'suricata.eve: unix:///run/eve.sock'],
     ['suricata: { eve: "redis://host/0?stream=suricata" }', 'suricata.eve: redis://host/0?stream=suricata'],
-    ['quarantine: { age: 4d }', 'quarantine'],
     ['filter: { rules: [{ proto: tcp, flags: syn, sport: 12345, then: drop }] }', 'filter.rules'],
     ['repeat_offenders: { multiply: [1, 2] }', 'repeat_offenders'],
     ['limits: { unproven: { scope: fleet } }', 'limits.unproven.scope'],

@@ -58,6 +58,25 @@ export interface Setting {
   readonly without?: readonly RefusalCause[];
 }
 
+/** A rule whose text says nothing that decisions look at. */
+export const PLAIN_RULE: RuleFacts = {
+  rev: 1,
+  flow: null,
+  established: false,
+  notEstablished: false,
+  stateless: false,
+  track: null,
+  threshold: null,
+  target: null,
+  classtype: null,
+  protocol: 'tcp',
+  source: 'any',
+  destination: 'any',
+  bothWays: false,
+  metadata: {},
+  noalert: false,
+};
+
 /** Refuses as the protections do: one cause for each list that shares an address with the prefix. */
 export function refuseBy(lists: Readonly<Partial<Record<RefusalCause, readonly string[]>>>) {
   const entries = Object.entries(lists).flatMap(([cause, texts]) =>
@@ -106,7 +125,7 @@ export function contextFor(setting: Setting): DecisionContext {
     isInfrastructure: (candidate) => infrastructure.some((network) => overlaps(network, candidate)),
     ruleFacts: (sid) => {
       const facts = setting.rules?.[String(sid)];
-      return facts === undefined ? null : { flow: null, established: false, track: null, ...facts };
+      return facts === undefined ? null : { ...PLAIN_RULE, ...facts };
     },
     conntrack: () => setting.conntrack ?? 'unknown',
   };
