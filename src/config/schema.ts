@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { contains, type Prefix, prefix } from '../net/prefix.js';
 import { DEFAULT_HOME, DEFAULT_NEVER_BAN, DEFAULT_POLICY } from './defaults.js';
+import { parseEveEntry } from './eve-entry.js';
 import { policyLines } from './policy-schema.js';
 import {
   action,
@@ -96,13 +97,11 @@ const neverBanEntry = z.union([neverBanWord, listedNetwork], {
   error: (issue) => say(`${shown(issue.input)} is not an entry of never_ban`, NEVER_BAN_FIX),
 });
 
-const EVE_FIX = 'write a full path or a glob such as /var/log/suricata/eve*.json';
-const eveSource = form({ what: 'a source of EVE records', fix: EVE_FIX }, (value) => {
-  if (value.startsWith('/')) return value;
-  if (/^unix:\/\/\/./.test(value)) return value;
-  if (/^rediss?:\/\/[^/]+(\/\d+)?\?(stream|list)=./.test(value)) return value;
-  return null;
-});
+const EVE_FIX =
+  'write a full path or a glob such as /var/log/suricata/eve*.json, unix:///run/barricata/eve.sock (80 bytes at most), redis://host/0?list=suricata or redis://host/0?stream=suricata';
+const eveSource = form({ what: 'a source of EVE records', fix: EVE_FIX }, (value) =>
+  parseEveEntry(value) === null ? null : value,
+);
 
 const detector = { during: duration(1, 600), then: banOnly };
 

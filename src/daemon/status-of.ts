@@ -66,15 +66,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       exceptions: queue.exceptions,
       detections: decisions.detections.toJSON(),
     },
-    eve: eve.paths.map(({ source, opened, problem, lines, alerts, lagSeconds, unusable }) => ({
-      source,
-      opened,
-      problem,
-      lines,
-      alerts,
-      lagSeconds,
-      unusable,
-    })),
+    eve: eve.paths,
     decisions: decisions.counts.toJSON(),
     limits: {
       reached:
