@@ -1,8 +1,9 @@
 /**
- * suricata: the alert path's source. `eve-tailer` follows eve.json files through
- * every kind of rotation, `bookmark` says where it was, `eve-reader` finds the
- * few lines that carry an alert and reads only those, `eve-alert` is what an
- * alert is to the rest of the program.
+ * suricata: the alert path's source. `eve-source` is all that the configuration
+ * names: `eve-tailer` follows eve.json files through every kind of rotation and
+ * `bookmark` says where it was; `eve-unix` listens on a socket; `eve-redis`
+ * takes from lists and streams. `eve-reader` finds the few lines that carry an
+ * alert and reads only those, `eve-alert` is what an alert is to the rest of the program.
  */
 import type { EpochMs } from '../base/clock.js';
 import { type Address, parseAddress } from '../net/address.js';

@@ -1,22 +1,26 @@
 /** Eve records from a list and from a stream of a real Redis. */
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RedisConnection } from '../../src/blocklist/connection.js';
 import type { EveSourceOptions } from '../../src/suricata/eve-source.js';
 import { alertLine, flowLine, numbers, Reading, removeTemporaryDirectories } from '../support/eve.js';
 import { hasFeatures } from '../support/feature.js';
-import { waitFor } from '../support/netns.js';
+import { enterPrivateNetns, waitFor } from '../support/netns.js';
 import { TestRedis } from '../support/redis.js';
 
-const redis = new TestRedis();
+const redis = new TestRedis('--port', '6379');
 const readings: Reading[] = [];
+const ready = hasFeatures('root', 'redis-server');
 
 beforeAll(async () => {
+  if (!ready) return;
+  enterPrivateNetns();
   await redis.start();
 });
 
 afterEach(async () => {
   for (const r of readings.splice(0)) await r.source.stop();
-  redis.cli('FLUSHALL');
+  if (ready) redis.cli('FLUSHALL');
   removeTemporaryDirectories();
 });
 
@@ -53,7 +57,7 @@ const kept = {
   stream: () => Number(redis.cli('XPENDING', 'suricata', 'barricata').split('\n')[0]),
 };
 
-describe.skipIf(!hasFeatures('redis-server')).each(['list', 'stream'] as const)('a Redis %s', (kind) => {
+describe.skipIf(!ready).each(['list', 'stream'] as const)('a Redis %s', (kind) => {
   it('gives its alerts in order, those that were there and those that come, and forgets all lines', async () => {
     write[kind](...numbers(100).flatMap((n) => [line(n), flowLine(n).trimEnd()]));
     const r = reading(kind);
@@ -184,6 +188,28 @@ describe.skipIf(!hasFeatures('redis-server')).each(['list', 'stream'] as const)(
     expect(r.seen).toEqual(numbers(100));
   });
 
+  it('needs no more rights than the document says', async () => {
+    const text = readFileSync(new URL('../../docs/eve-sources.md', import.meta.url), 'utf8');
+    const section = text.slice(text.indexOf(`## Redis ${kind}`));
+    const [, own, common] =
+      /Its user needs `([^`]*)` and what every connection needs \(`([^`]*)`\)/.exec(section) ?? [];
+    const rights = `${own} ${common}`.replaceAll('suricata8', 'suricata').split(' ');
+    redis.cli('ACL', 'SETUSER', 'eve', 'reset', 'on', '>p@ss', ...rights);
+    write[kind](line(0));
+    const r = reading(kind, {
+      connect: () => new RedisConnection(`redis://eve:p%40ss@127.0.0.1/0?${kind}=suricata`, 'eve'),
+    });
+    await r.source.start();
+    await r.got(1);
+    write[kind](line(1));
+    await r.got(2);
+    await waitFor('all is forgotten', () => kept[kind]() === 0);
+    expect(status(r)).toMatchObject({ opened: true, problem: null });
+    redis.cli('ACL', 'SETUSER', 'eve', '-@connection', kind === 'list' ? '-lmove' : '-xreadgroup');
+    write[kind](line(2));
+    await waitFor('the missing right is named', () => status(r).problem?.includes('ACL'));
+  });
+
   it('ends at once while it waits for lines', async () => {
     const r = reading(kind);
     await r.source.start();
@@ -194,7 +220,7 @@ describe.skipIf(!hasFeatures('redis-server')).each(['list', 'stream'] as const)(
   });
 });
 
-describe.skipIf(!hasFeatures('redis-server'))('a Redis list', () => {
+describe.skipIf(!ready)('a Redis list', () => {
   it('is read from its older end, whichever Suricata pushes to', async () => {
     const at = (n: number) => `2026-11-22T16:25:${String(10 + n)}.000000+0000`;
     redis.cli('RPUSH', 'suricata', ...numbers(40).map((n) => line(n, { timestamp: at(n) })));
@@ -214,7 +240,7 @@ describe.skipIf(!hasFeatures('redis-server'))('a Redis list', () => {
   });
 });
 
-describe.skipIf(!hasFeatures('redis-server'))('a Redis stream', () => {
+describe.skipIf(!ready)('a Redis stream', () => {
   it('may have any name for its only field, and must have "eve" among several', async () => {
     redis.cli('XADD', 'suricata', '*', 'json', line(0));
     redis.cli('XADD', 'suricata', '*', 'host', 'a', 'eve', line(1));
