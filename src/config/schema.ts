@@ -103,6 +103,16 @@ const eveSource = form({ what: 'a source of EVE records', fix: EVE_FIX }, (value
   parseEveEntry(value) === null ? null : value,
 );
 
+/** One that is named twice would be read twice, and two readers of one list take each other's lines. */
+const eveSources = listOf(eveSource, 1, EVE_FIX).superRefine((sources, context) => {
+  const twice = sources.find((source, index) => sources.indexOf(source) !== index);
+  if (twice === undefined) return;
+  context.addIssue({
+    code: 'custom',
+    message: say(`${parseEveEntry(twice)?.source} is named twice`, 'name each once'),
+  });
+});
+
 const detector = { during: duration(1, 600), then: banOnly };
 
 const packetRule = section({
@@ -222,7 +232,7 @@ export const schema = section({
     .prefault(DEFAULT_NEVER_BAN),
   bannable_private: bannablePrivate.prefault([]),
   suricata: section({
-    eve: listOf(eveSource, 1, EVE_FIX).prefault(['/var/log/suricata/eve*.json']),
+    eve: eveSources.prefault(['/var/log/suricata/eve*.json']),
     rules: path.prefault('/var/lib/suricata/rules/suricata.rules'),
     ignore_alerts_older_than: duration(1, YEAR).prefault('10m'),
     longest_line: size(64 * 1024, 256 * MIB, 'from 64KiB to 256MiB').prefault('16MiB'),

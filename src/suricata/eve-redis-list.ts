@@ -21,7 +21,7 @@ export class EveRedisList implements RedisQueue {
   /** The end at which the oldest line is: RIGHT for `mode: list` and `lpush` of Suricata, LEFT for `rpush`. */
   #oldest: 'LEFT' | 'RIGHT' = 'RIGHT';
   #takingAgain = true;
-  #taken = 0;
+  #taken: readonly Buffer[] = [];
   #report: Report = () => {};
 
   constructor(link: RedisLink, list: string, host: string) {
@@ -33,40 +33,43 @@ export class EveRedisList implements RedisQueue {
   async begin(report: Report): Promise<void> {
     this.#report = report;
     this.#takingAgain = true;
-    this.#taken = 0;
+    this.#taken = [];
     await expectType(this.#link, this.#processing, 'list');
     if (await expectType(this.#link, this.#list, 'list')) await this.#findOldest();
   }
 
-  async take(most: number): Promise<readonly string[]> {
+  async take(most: number): Promise<readonly Buffer[]> {
     if (this.#takingAgain) {
-      const left = (await this.#link.call('LRANGE', this.#processing, -most, -1)) as string[];
-      this.#taken = left.length;
+      const left = (await this.#link.callBuffer('LRANGE', this.#processing, -most, -1)) as Buffer[];
+      this.#taken = left.reverse();
       if (left.length > 0) {
         this.#report('taken_again', left.length, null);
-        return left.reverse();
+        return left;
       }
       this.#takingAgain = false;
     }
-    const lines = await this.#move(most);
-    this.#taken = lines.length;
-    if (lines.length >= most) await this.#findOldest();
-    return lines;
+    this.#taken = await this.#move(most);
+    if (this.#taken.length >= most) await this.#findOldest();
+    return this.#taken;
   }
 
+  /**
+   * Removes each line by its text and not so many from the end: a command of a
+   * connection that was given up may be executed late, and must not take others away.
+   */
   async forget(): Promise<void> {
-    if (this.#taken > 0) await this.#link.call('LTRIM', this.#processing, 0, -(this.#taken + 1));
-    this.#taken = 0;
+    await Promise.all(this.#taken.map((line) => this.#link.callBuffer('LREM', this.#processing, -1, line)));
+    this.#taken = [];
   }
 
   /** Moves what there is; where there is nothing, waits for one line. */
-  async #move(most: number): Promise<readonly string[]> {
+  async #move(most: number): Promise<readonly Buffer[]> {
     const move = [this.#list, this.#processing, this.#oldest, 'LEFT'];
     try {
-      const moves = Array.from({ length: most }, () => this.#link.call('LMOVE', ...move));
-      const lines = (await Promise.all(moves)) as (string | null)[];
+      const moves = Array.from({ length: most }, () => this.#link.callBuffer('LMOVE', ...move));
+      const lines = (await Promise.all(moves)) as (Buffer | null)[];
       if (lines[0] !== null) return lines.filter((line) => line !== null);
-      const line = (await this.#link.call('BLMOVE', ...move, BLOCK_MS / 1000)) as string | null;
+      const line = (await this.#link.callBuffer('BLMOVE', ...move, BLOCK_MS / 1000)) as Buffer | null;
       return line === null ? [] : [line];
     } catch (error) {
       if (!/unknown command/i.test(messageOf(error))) throw error;
@@ -76,8 +79,8 @@ export class EveRedisList implements RedisQueue {
 
   /** Which end is older, by the times of the records. Only matters while there is a backlog. */
   async #findOldest(): Promise<void> {
-    const ends = [this.#link.call('LINDEX', this.#list, 0), this.#link.call('LINDEX', this.#list, -1)];
-    const [left, right] = (await Promise.all(ends)).map((line) => (typeof line === 'string' ? timeOf(line) : null));
+    const ends = [0, -1].map((index) => this.#link.callBuffer('LINDEX', this.#list, index));
+    const [left, right] = (await Promise.all(ends)).map((line) => (line === null ? null : timeOf(line as Buffer)));
     if (left == null || right == null || left === right) return;
     this.#oldest = left < right ? 'LEFT' : 'RIGHT';
   }

@@ -12,7 +12,7 @@ const TAKE_OVER_MS = 30_000;
 /** How many abandoned entries are taken over at once. */
 const TAKE_OVER_AT_ONCE = 64;
 
-type Entry = readonly [id: string, fields: readonly string[] | null];
+type Entry = readonly [id: Buffer, fields: readonly Buffer[] | null];
 
 /**
  * A Redis stream (`mode: stream` of Suricata 8), read as the consumer group
@@ -26,7 +26,7 @@ export class EveRedisStream implements RedisQueue {
   readonly #host: string;
   readonly #clock: Clock;
   #report: Report = () => {};
-  #taken: readonly string[] = [];
+  #taken: readonly Buffer[] = [];
   #takingAgain = true;
   #wasFull = false;
   #hadGroup = false;
@@ -49,7 +49,7 @@ export class EveRedisStream implements RedisQueue {
     await this.#makeGroup();
   }
 
-  async take(most: number): Promise<readonly string[]> {
+  async take(most: number): Promise<readonly Buffer[]> {
     const now = this.#clock.monotonic();
     // Only who is far behind can miss something, and pages are full then.
     if (this.#wasFull || now - this.#gapSoughtAt >= BLOCK_MS) {
@@ -67,7 +67,7 @@ export class EveRedisStream implements RedisQueue {
   }
 
   async forget(): Promise<void> {
-    if (this.#taken.length > 0) await this.#link.call('XACK', this.#stream, GROUP, ...this.#taken);
+    if (this.#taken.length > 0) await this.#link.callBuffer('XACK', this.#stream, GROUP, ...this.#taken);
     this.#taken = [];
   }
 
@@ -90,23 +90,25 @@ export class EveRedisStream implements RedisQueue {
   async #read(most: number): Promise<readonly Entry[]> {
     const read = ['GROUP', GROUP, this.#host, 'COUNT', most] as const;
     if (this.#takingAgain) {
-      const again = entriesOf(await this.#link.call('XREADGROUP', ...read, 'STREAMS', this.#stream, 0));
+      const again = entriesOf(await this.#link.callBuffer('XREADGROUP', ...read, 'STREAMS', this.#stream, 0));
       if (again.length > 0) {
         this.#report('taken_again', again.length, null);
         return again;
       }
       this.#takingAgain = false;
     }
-    return entriesOf(await this.#link.call('XREADGROUP', ...read, 'BLOCK', BLOCK_MS, 'STREAMS', this.#stream, '>'));
+    return entriesOf(
+      await this.#link.callBuffer('XREADGROUP', ...read, 'BLOCK', BLOCK_MS, 'STREAMS', this.#stream, '>'),
+    );
   }
 
-  #lineOf(fields: Entry[1]): string | null {
+  #lineOf(fields: Entry[1]): Buffer | null {
     if (fields === null) {
       this.#report('trimmed', 1, 'a record was trimmed from the stream while it was being handled');
       return null;
     }
     for (let i = 0; i < fields.length; i += 2) {
-      if (fields[i] === FIELD || fields.length === 2) return fields[i + 1] ?? null;
+      if (String(fields[i]) === FIELD || fields.length === 2) return fields[i + 1] ?? null;
     }
     this.#report('no_line', 1, `an entry has no field ${FIELD} and more than one other`);
     return null;
@@ -158,7 +160,7 @@ export class EveRedisStream implements RedisQueue {
 
 /** The entries in a reply of XREADGROUP for one stream. */
 function entriesOf(reply: unknown): readonly Entry[] {
-  return (reply as readonly [string, readonly Entry[]][] | null)?.[0]?.[1] ?? [];
+  return (reply as readonly [Buffer, readonly Entry[]][] | null)?.[0]?.[1] ?? [];
 }
 
 /** A reply of names and values in turn. */

@@ -14,6 +14,7 @@ const LONGEST_RETRY_MS = 5000;
 /** What one page may hold, by the size of the lines before: the memory that it costs is a few times as much. */
 const PAGE_BYTES = 1 << 20;
 const PAGE_LINES = 64;
+const NEWLINE = Buffer.from('\n');
 
 /** A connection to one Redis that comes back by itself; `RedisConnection` is one. */
 export interface RedisLink {
@@ -27,6 +28,8 @@ export interface RedisLink {
   onReady(run: () => void): void;
   /** Sends one command; rejects when it is not answered within about two seconds. */
   call(command: string, ...args: (string | number)[]): Promise<unknown>;
+  /** The same; texts of the answer are buffers. */
+  callBuffer(command: string, ...args: (string | number | Buffer)[]): Promise<unknown>;
 }
 
 /** What can go wrong with the lines themselves, counted in status. */
@@ -37,7 +40,7 @@ export interface RedisQueue {
   /** After each connection, and after each failure: what was taken and not forgotten comes again first. */
   begin(report: Report): Promise<void>;
   /** The oldest lines, at most about `most`; waits up to `BLOCK_MS` when there are none. */
-  take(most: number): Promise<readonly string[]>;
+  take(most: number): Promise<readonly Buffer[]>;
   /** The effects of what was taken last are stored: never give it again. */
   forget(): Promise<void>;
 }
@@ -45,8 +48,8 @@ export interface RedisQueue {
 export type Report = (event: RedisEvent, count: number, detail: string | null) => void;
 
 export interface EveRedisOptions extends EveLinesOptions {
-  readonly link: RedisLink;
-  readonly queue: RedisQueue;
+  /** Called once, and again while it throws. */
+  readonly open: () => { readonly link: RedisLink; readonly queue: RedisQueue };
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -64,6 +67,9 @@ export class EveRedis implements EveFeed {
   readonly #complaints: RateLimitedLog;
   readonly #runner: BoundedRunner;
   readonly #events = new Counters<RedisEvent>();
+  /** Waiting for lines, with nothing at hand. */
+  #taking = false;
+  #opened: ReturnType<EveRedisOptions['open']> | null = null;
   #problem: string | null = 'not connected yet';
   #retryAfter = FIRST_RETRY_MS;
   #stopping = false;
@@ -87,18 +93,18 @@ export class EveRedis implements EveFeed {
   }
 
   start(): void {
-    const { link } = this.#o;
     this.#stopping = false;
-    void link.start();
-    link.onReady(() => this.#runner.wake());
     this.#runner.start();
   }
 
   async stop(): Promise<void> {
     this.#stopping = true;
-    // Also ends a command that waits for lines; a line that it takes all the same comes again at the next start.
-    await this.#o.link.stop();
+    // Ends a command that waits for lines; a line that it takes all the same comes again at the next start.
+    if (this.#taking) await this.#opened?.link.stop();
+    // Lines at hand are forgotten once they are stored, so that they do not come again.
     await this.#runner.stop();
+    await this.#opened?.link.stop();
+    this.#opened = null;
   }
 
   status(): EvePathStatus {
@@ -112,18 +118,30 @@ export class EveRedis implements EveFeed {
     };
   }
 
+  async #open(): Promise<ReturnType<EveRedisOptions['open']>> {
+    const opened = this.#o.open();
+    this.#opened = opened;
+    await opened.link.start();
+    opened.link.onReady(() => this.#runner.wake());
+    return opened;
+  }
+
   /** Reads until something fails. */
   async #follow(): Promise<void> {
-    const { link, queue, clock } = this.#o;
+    const { clock } = this.#o;
+    const { link, queue } = this.#opened ?? (await this.#open());
     if (!link.up) throw link.problem ?? new Error('not connected');
     await queue.begin((event, count, detail) => this.#report(event, count, detail));
     this.#problem = null;
     while (!this.#stopping) {
-      const lines = await queue.take(this.#most);
+      this.#taking = true;
+      const lines = await queue.take(this.#most).finally(() => {
+        this.#taking = false;
+      });
       this.#retryAfter = FIRST_RETRY_MS;
       if (lines.length > 0) {
-        this.#behindSince = Math.max(this.#caughtUpAt, timeOf(lines[0] as string) ?? 0);
-        const text = Buffer.from(`${lines.join('\n')}\n`);
+        this.#behindSince = Math.max(this.#caughtUpAt, timeOf(lines[0] as Buffer) ?? 0);
+        const text = Buffer.concat(lines.flatMap((line) => [line, NEWLINE]));
         await this.#lines.read(text);
         const full = lines.length >= this.#most;
         this.#most = Math.max(1, Math.min(PAGE_LINES, Math.floor((PAGE_BYTES * lines.length) / text.length)));
@@ -137,7 +155,8 @@ export class EveRedis implements EveFeed {
 
   #failed(error: unknown): void {
     if (this.#stopping) return;
-    const { link, source } = this.#o;
+    const { source } = this.#o;
+    const link = this.#opened?.link;
     const problem = messageOf(error);
     // Not the first one: the connection may only be on its way.
     if (this.#retryAfter > FIRST_RETRY_MS) this.#complaints.warn(problem, { source }, `${source}: ${problem}`);
@@ -145,7 +164,7 @@ export class EveRedis implements EveFeed {
     this.#retryAfter = Math.min(LONGEST_RETRY_MS, this.#retryAfter * 2);
     // What was refused was answered; else the answer may come yet, and be taken for that of another command.
     const isAnswered = error instanceof BarricataError && error.kind === 'refused';
-    if (link.up && !isAnswered) link.reconnect();
+    if (link?.up && !isAnswered) link.reconnect();
   }
 
   #report(event: RedisEvent, count: number, detail: string | null): void {
@@ -156,8 +175,8 @@ export class EveRedis implements EveFeed {
 }
 
 /** The time of a record, from its first bytes: Suricata writes it first. */
-export function timeOf(line: string): EpochMs | null {
-  return parseTimestamp(/"timestamp"\s*:\s*"([^"]{1,40})"/.exec(line.slice(0, 200))?.[1]);
+export function timeOf(line: Buffer): EpochMs | null {
+  return parseTimestamp(/"timestamp"\s*:\s*"([^"]{1,40})"/.exec(line.toString('latin1', 0, 200))?.[1]);
 }
 
 /** @throws EveRedisError when the key is there and holds something else */

@@ -90,8 +90,11 @@ function feedOf(entry: EveEntry, options: FeedOptions): EveFeed | null {
   if (kind === 'socket') return new EveUnix({ ...options, source, path: entry.path });
   const { connect, host, clock } = options;
   if (connect === undefined || host === undefined) throw new RangeError(`${source} needs a connection and a host name`);
-  const link = connect(entry.url);
-  const queue =
-    kind === 'list' ? new EveRedisList(link, entry.key, host) : new EveRedisStream(link, entry.key, host, clock);
-  return new EveRedis({ ...options, source, link, queue });
+  const open = () => {
+    const link = connect(entry.url);
+    const queue =
+      kind === 'list' ? new EveRedisList(link, entry.key, host) : new EveRedisStream(link, entry.key, host, clock);
+    return { link, queue };
+  };
+  return new EveRedis({ ...options, source, open });
 }

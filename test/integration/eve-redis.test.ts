@@ -1,5 +1,5 @@
 /** Eve records from a list and from a stream of a real Redis. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { RedisConnection } from '../../src/blocklist/connection.js';
 import type { EveSourceOptions } from '../../src/suricata/eve-source.js';
@@ -125,6 +125,19 @@ describe.skipIf(!ready).each(['list', 'stream'] as const)('a Redis %s', (kind) =
     expect(status(r)).toMatchObject({ opened: true, problem: null });
   });
 
+  it('that cannot even be connected to is named, and leaves the other sources alone', async () => {
+    const r = new Reading('eve.json', {
+      entries: [`rediss://127.0.0.1/0?${kind}=suricata&ca=/nowhere/ca.pem`],
+      connect: (url) => new RedisConnection(url, 'eve'),
+      host: 'sensor1',
+    });
+    readings.push(r);
+    writeFileSync(r.path('eve.json'), alertLine(0));
+    await r.source.start();
+    expect(await r.got(1)).toEqual([0]);
+    await waitFor('it is named', () => r.source.status().paths[1]?.problem?.includes('/nowhere/ca.pem'));
+  });
+
   it('goes on when Redis is killed and started again', async () => {
     const r = reading(kind);
     await r.source.start();
@@ -210,6 +223,43 @@ describe.skipIf(!ready).each(['list', 'stream'] as const)('a Redis %s', (kind) =
     await waitFor('the missing right is named', () => status(r).problem?.includes('ACL'));
   });
 
+  it('gives nothing again after an ordinary stop, which waits for what is being stored', async () => {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const r: Reading = reading(kind, {
+      onBatch: async (batch) => {
+        await held;
+        r.take(batch);
+      },
+    });
+    await r.source.start();
+    write[kind](line(0));
+    await waitFor('it is taken', () => kept[kind]() === 1);
+    const stopped = r.source.stop();
+    release();
+    await stopped;
+    expect(r.seen).toEqual([0]);
+    expect(kept[kind]()).toBe(0);
+  });
+
+  it('takes lines that are not UTF-8, and forgets them', async () => {
+    const r = reading(kind);
+    await r.source.start();
+    const text = alertLine(0, { note: 'XX' }).trimEnd();
+    const odd = Buffer.from(text);
+    odd[odd.indexOf('XX')] = 0xff;
+    const writer = new RedisConnection(redis.url);
+    await writer.start();
+    await writer.ready();
+    if (kind === 'list') await writer.callBuffer('LPUSH', 'suricata', odd, odd);
+    else for (const _ of [0, 1]) await writer.callBuffer('XADD', 'suricata', '*', 'eve', odd);
+    await writer.stop();
+    expect(await r.got(2)).toEqual([0, 0]);
+    await waitFor('all is forgotten', () => kept[kind]() === 0);
+  });
+
   it('ends at once while it waits for lines', async () => {
     const r = reading(kind);
     await r.source.start();
@@ -228,6 +278,25 @@ describe.skipIf(!ready)('a Redis list', () => {
     await r.source.start();
     await r.got(40);
     expect(r.seen).toEqual(numbers(40));
+  });
+
+  it('loses nothing when what was to be forgotten is forgotten late, by a connection that was given up', async () => {
+    // Two pages of lines that were taken before; the first is forgotten again while it is being handled.
+    const lines = numbers(16).map((n) => line(n));
+    redis.cli('LPUSH', 'suricata:barricata:sensor1', ...lines);
+    let fail = true;
+    const r: Reading = reading('list', {
+      onBatch: async (batch) => {
+        if (fail) {
+          fail = false;
+          for (const text of lines.slice(0, 8)) redis.cli('LREM', 'suricata:barricata:sensor1', '-1', text);
+        }
+        r.take(batch);
+      },
+    });
+    await r.source.start();
+    await r.got(16);
+    expect(r.seen).toEqual(numbers(16));
   });
 
   it('is shared by hosts, each with a list of its own for what it handles', async () => {

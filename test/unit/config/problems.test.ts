@@ -158,6 +158,7 @@ describe('a mistake in the configuration', () => {
     'suricata: { eve: [] }',
     'suricata: { eve: [http://x] }',
     'suricata: { eve: ["redis://host/0"] }',
+    'suricata: { eve: ["redis://host/0?list=a", /x, "redis://host/0?list=a"] }',
     'redis: { url: "http://host" }',
     'redis: { url: host:6379 }',
     'redis: { url: "redis://" }',
