@@ -62,7 +62,6 @@ function inactiveKeys(written: Written): string[] {
     const value = of(written);
     return value !== 'off' && value !== false && !isDeepStrictEqual(value, of(base));
   }).map(([path]) => path);
-  for (const source of written.suricata.eve) if (!isFile(source)) keys.push(`suricata.eve: ${source}`);
   for (const line of written.policy) {
     for (const condition of line.when.notJudged) {
       keys.push(`policy line "${line.name}" (${condition}): the line matches nothing`);
@@ -70,8 +69,6 @@ function inactiveKeys(written: Written): string[] {
   }
   return keys;
 }
-
-const isFile = (source: string) => source.startsWith('/');
 
 function neverBan(written: Written): Config['neverBan'] {
   const listed: NeverBanEntry[] = [];
@@ -136,7 +133,7 @@ export function build(written: Written, file: string, lineOf: (index: number) =>
     neverBan: neverBan(written),
     bannablePrivate: written.bannable_private,
     suricata: {
-      eve: suricata.eve.filter(isFile),
+      eve: suricata.eve,
       rules: suricata.rules,
       ignoreAlertsOlderThan: suricata.ignore_alerts_older_than,
       longestLine: suricata.longest_line,

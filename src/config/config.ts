@@ -88,7 +88,7 @@ export interface Config {
   };
   readonly bannablePrivate: readonly Prefix[];
   readonly suricata: {
-    /** Globs of plain files. */
+    /** Paths and globs of files, and addresses of sockets and Redis queues: `parseEveEntry` reads each. */
     readonly eve: readonly string[];
     readonly rules: string;
     readonly ignoreAlertsOlderThan: Seconds;

@@ -60,7 +60,8 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
 
   const redis = first.redis.embedded ? new EmbeddedRedis({ run: first.run, state: first.state, clock, log }) : null;
   const connection = new RedisConnection(url);
-  const liveFacts = new LiveFacts({ clock, log, redisHost: redisHostOf(first.redis.url) });
+  const redisHosts = [first.redis.url, ...first.suricata.eve].flatMap((address) => redisHostOf(address) ?? []);
+  const liveFacts = new LiveFacts({ clock, log, redisHosts });
   const edits = new RawEdits({ connection, keys, clock, log });
 
   // Told when the mode keys were read, or when Redis took too long and the last known mode rules.

@@ -85,7 +85,8 @@ export class Decisions implements Service {
       this.#remember(decision, nameOf(alert));
       return decision;
     });
-    await this.#commit(decided, { source: batch.source, value: batch.position });
+    const { source, position } = batch;
+    await this.#commit(decided, position === null ? null : { source, value: position });
   }
 
   /** Takes a detection of the packet filter; never blocks and never fails. */

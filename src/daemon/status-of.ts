@@ -67,17 +67,9 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       exceptions: queue.exceptions,
       detections: decisions.detections.toJSON(),
     },
-    eve: eve.paths.map(({ source, opened, problem, lines, alerts, lagSeconds, unusable }) => ({
-      source,
-      opened,
-      problem,
-      lines,
-      alerts,
-      lagSeconds,
-      unusable,
-    })),
     rules: { ...rules, readAt: rules.readAt === null ? null : new Date(rules.readAt).toISOString() },
     quarantine: parts.quarantine.status(),
+    eve: eve.paths,
     decisions: decisions.counts.toJSON(),
     limits: {
       reached:

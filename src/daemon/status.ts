@@ -60,6 +60,8 @@ export interface DaemonStatus {
     readonly alerts: number;
     readonly lagSeconds: number;
     readonly unusable: Readonly<Record<string, number>>;
+    /** What happened to the source, by kind: rotations of a file, connections of a socket, gaps... */
+    readonly events: Readonly<Record<string, number>>;
   }[];
   /** What is known of the rules file; see `RulesetStatus`. */
   readonly rules: {

@@ -1,8 +1,9 @@
 /**
- * suricata: the alert path's source. `eve-tailer` follows eve.json files through
- * every kind of rotation, `bookmark` says where it was, `eve-reader` finds the
- * few lines that carry an alert and reads only those, `eve-alert` is what an
- * alert is to the rest of the program.
+ * suricata: the alert path's source. `eve-source` is all that the configuration
+ * names: `eve-tailer` follows eve.json files through every kind of rotation and
+ * `bookmark` says where it was; `eve-unix` listens on a socket; `eve-redis`
+ * takes from lists and streams. `eve-reader` finds the few lines that carry an
+ * alert and reads only those, `eve-alert` is what an alert is to the rest of the program.
  */
 import type { EpochMs } from '../base/clock.js';
 import { type Address, parseAddress } from '../net/address.js';
@@ -65,6 +66,7 @@ export type UnusableCause =
   | 'truncated'
   | 'not_json'
   | 'not_an_object'
+  | 'pretty_printed'
   | 'not_an_alert'
   | 'no_sid'
   | 'no_timestamp'
@@ -74,13 +76,13 @@ export type UnusableCause =
 
 /** What reading one stretch of a source gave. Handed on in file order. */
 export interface EveBatch {
-  /** The path (or address) that was read. */
+  /** The path (or address, without its password) that was read. */
   readonly source: string;
   readonly alerts: readonly EveAlert[];
   /** Lines read, alerts or not. */
   readonly lines: number;
-  /** Opaque text to store with the effects of this batch; gives back to `EveTailer` at the next start. */
-  readonly position: string;
+  /** Opaque text to store with the effects of this batch and to give back at the next start; `null` for a source that has no place to go back to. */
+  readonly position: string | null;
 }
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -140,7 +140,9 @@ export class EveReader {
     while (to > from && (isBlank(buffer[to - 1]) || buffer[to - 1] === CARRIAGE_RETURN)) to -= 1;
     if (from === to) return;
     if (buffer[from] === OPEN_BRACE) {
-      if (buffer[to - 1] !== CLOSE_BRACE) this.unusable.add('truncated');
+      // A brace alone begins a record that is written over several lines.
+      if (to - from === 1) this.unusable.add('pretty_printed');
+      else if (buffer[to - 1] !== CLOSE_BRACE) this.unusable.add('truncated');
       else {
         const key = buffer.subarray(from, to).indexOf(KEY);
         if (key >= 0) this.#search(buffer, from, from + key, to, into);

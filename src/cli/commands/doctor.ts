@@ -205,7 +205,9 @@ function running(s: DaemonStatus): Finding[] {
         : fail(
             'alerts',
             `${eve.source}: ${eve.problem ?? 'not open'}`,
-            `chmod and chown so that this process may read ${eve.source}`,
+            eve.source.startsWith('/')
+              ? `chmod and chown so that this process may read ${eve.source}`
+              : 'see docs/eve-sources.md',
           ),
     );
     const bad = Object.entries(eve.unusable).filter(([, count]) => count > 0);
