@@ -6,6 +6,7 @@ import { type Log, RateLimitedLog } from '../base/log.js';
 import type { RedisConnection } from '../blocklist/connection.js';
 import type { Store } from '../blocklist/store.js';
 import type { Config } from '../config/config.js';
+import { ContactReader, type ContactRecord } from '../suricata/eve-contact.js';
 import { EveSource, type EveSourceStatus } from '../suricata/eve-source.js';
 import type { Decisions } from './decisions.js';
 
@@ -14,6 +15,8 @@ export interface AlertPathOptions {
   store: Store;
   decisions: Decisions;
   connection: RedisConnection;
+  /** Takes the contacts of flow, http and tls records; `null` when nobody wants them. */
+  onContact: ((record: ContactRecord) => void) | null;
   /** Why nothing may be decided yet; `null` when it may. */
   waitsFor: () => string | null;
   clock: Clock;
@@ -88,6 +91,7 @@ export class AlertPath implements Service {
     for (const [source, value] of await store.positions()) {
       if (typeof value === 'string') positions.set(source, value);
     }
+    const contacts = this.#o.onContact === null ? null : new ContactReader(this.#o.onContact);
     const source = new EveSource({
       globs: config.suricata.eve,
       longestLine: config.suricata.longestLine,
@@ -96,6 +100,7 @@ export class AlertPath implements Service {
       clock,
       log,
       onBatch: (batch) => decisions.onBatch(batch),
+      onOther: contacts === null ? undefined : (...record) => contacts.read(...record),
     });
     await source.start();
     this.#source = source;

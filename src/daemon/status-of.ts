@@ -76,6 +76,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       unusable,
     })),
     decisions: decisions.counts.toJSON(),
+    history: parts.history?.status() ?? null,
     limits: {
       reached:
         limit === null ? null : `limits.${limit} was reached: automatic bans stop; go on by: barricata mode enforce`,
@@ -123,6 +124,7 @@ function problemsOf(
       : `${base.blocklist.held} entries went at once and are held: barricata unban --held accepts it, barricata ban --held writes them back`,
     ...unmatched.map(({ problem }) => problem),
     base.limits.reached,
+    base.history?.problem ?? null,
     ...kernel.notes,
     ...base.protections.problems,
     ...settings.problems,

@@ -62,6 +62,13 @@ export interface DaemonStatus {
     readonly unusable: Readonly<Record<string, number>>;
   }[];
   readonly decisions: Readonly<Record<string, number>>;
+  /** `null` when none is kept. */
+  readonly history: {
+    readonly bytes: number;
+    readonly rows: number;
+    readonly lost: { readonly alerts: number; readonly contacts: number };
+    readonly problem: string | null;
+  } | null;
   readonly limits: { readonly reached: string | null };
   readonly protections: {
     readonly protectedNetworks: number;

@@ -8,6 +8,7 @@ import { type Bookmark, beginsLike, decodeBookmark, type FileMark, holds } from 
 import { DirectoryWatch } from './directory-watch.js';
 import type { EveBatch } from './eve-alert.js';
 import { type EveGlob, matchesOf, parseEveGlob } from './eve-glob.js';
+import type { OtherRecord } from './eve-reader.js';
 import { type EvePathStatus, EveTailer } from './eve-tailer.js';
 import type { TailEvent } from './generations.js';
 import { factsOfFd, openForReading } from './open-file.js';
@@ -40,6 +41,8 @@ export interface EveSourceOptions {
    */
   readonly onBatch: (batch: EveBatch) => Promise<void>;
   readonly maxAlertsPerBatch?: number;
+  /** Told of records that are no alerts; must not throw. */
+  readonly onOther?: OtherRecord | undefined;
   /** Of a file without a saved position, alerts older than this are left out up to the first that is not. Unset: none. */
   readonly ignoreAlertsOlderThan?: Seconds;
   /** False: poll only. */
@@ -189,7 +192,7 @@ export class EveSource implements Service {
       return;
     }
     this.#saved.delete(path);
-    const { clock, longestLine, maxAlertsPerBatch, ignoreAlertsOlderThan, graceMs } = this.#options;
+    const { clock, longestLine, maxAlertsPerBatch, ignoreAlertsOlderThan, graceMs, onOther } = this.#options;
     const tailer = new EveTailer({
       path,
       bookmark,
@@ -200,6 +203,7 @@ export class EveSource implements Service {
       pollMs: this.#pollMs,
       graceMs: graceMs ?? 5000,
       deliver: (batch) => this.#deliver(batch),
+      onOther,
       firstOffset: (fd) => this.#offsetElsewhere(fd, path),
       ignoreBefore: () =>
         ignoreAlertsOlderThan === undefined ? Number.NEGATIVE_INFINITY : clock.now() - ignoreAlertsOlderThan * 1000,
