@@ -2,8 +2,8 @@ import { promisify } from 'node:util';
 import { constants, deflateRaw, inflateRawSync } from 'node:zlib';
 import type { EpochMs } from '../base/clock.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
-import { AddressFilter } from './address-filter.js';
-import { type AlertRow, KINDS, OUTCOMES, untilFromJson, untilToJson } from './alert-row.js';
+import { type AlertRow, type DecisionKind, KINDS, OUTCOMES, untilFromJson, untilToJson } from './alert-row.js';
+import { addAddress, TermFilter } from './term-filter.js';
 
 /**
  * A block of alert rows in two compressed parts. The first holds, column by
@@ -36,15 +36,15 @@ export function unpack(part: Uint8Array): Buffer {
 export interface EncodedAlerts {
   readonly from: EpochMs;
   readonly to: EpochMs;
-  readonly filter: AddressFilter;
-  readonly sids: Record<string, number>;
+  readonly filter: TermFilter;
   /** Not yet compressed. */
   readonly parts: readonly [keys: Buffer, details: Buffer];
 }
 
-/** Signature of a row as `gid:sid`; detections have none. */
-export function sidKey(alert: Pick<EveAlert, 'gid' | 'sid'>): string {
-  return `${alert.gid}:${alert.sid}`;
+/** The terms for a decision, for a signature, and for both together. */
+export const kindTerm = (kind: DecisionKind): string => `decision ${kind}`;
+export function sidTerm({ gid, sid }: Pick<EveAlert, 'gid' | 'sid'>, kind?: DecisionKind): string {
+  return kind === undefined ? `sid ${gid}:${sid}` : `sid ${gid}:${sid} ${kind}`;
 }
 
 /** @param rows at least one, oldest first */
@@ -58,7 +58,7 @@ export function encodeAlerts(rows: readonly AlertRow[]): EncodedAlerts {
     return known;
   };
   const columns = newColumns(rows.length);
-  const sids: Record<string, number> = {};
+  const terms = new Set<string>();
   let from = Number.POSITIVE_INFINITY;
   let to = 0;
   rows.forEach((row, i) => {
@@ -73,8 +73,8 @@ export function encodeAlerts(rows: readonly AlertRow[]): EncodedAlerts {
     columns.sid[i] = alert?.sid ?? 0;
     columns.kind[i] = KINDS.indexOf(row.kind);
     columns.outcome[i] = OUTCOMES.indexOf(row.outcome);
-    const key = alert === null ? '' : sidKey(alert);
-    sids[key] = (sids[key] ?? 0) | (1 << KINDS.indexOf(row.kind));
+    terms.add(kindTerm(row.kind));
+    if (alert !== null) terms.add(sidTerm(alert)).add(sidTerm(alert, row.kind));
     from = Math.min(from, row.first);
     to = Math.max(to, row.last);
   });
@@ -83,8 +83,8 @@ export function encodeAlerts(rows: readonly AlertRow[]): EncodedAlerts {
   head.writeUInt32LE(rows.length, 0);
   head.writeUInt32LE(names.length, 4);
   const keys = Buffer.concat([head, ...Object.values(columns).map(bytesOf), names]);
-  const filter = AddressFilter.of(addresses.keys(), addresses.size);
-  return { from, to, filter, sids, parts: [keys, encodeDetails(rows)] };
+  for (const address of addresses.keys()) addAddress(terms, address);
+  return { from, to, filter: TermFilter.of(terms), parts: [keys, encodeDetails(rows)] };
 }
 
 interface Columns {

@@ -1,8 +1,8 @@
 import type { EpochMs } from '../base/clock.js';
 import { type AddressWords, formatWords } from '../net/address.js';
-import { AddressFilter } from './address-filter.js';
 import type { OpenedContact } from './contact-table.js';
 import { HOUR_MS } from './segment.js';
+import { addAddress, TermFilter } from './term-filter.js';
 
 /** An outside address and an inside host that spoke to each other within one hour. */
 export interface ContactRow {
@@ -42,26 +42,25 @@ export function contactRow(contact: OpenedContact, isInside: (words: AddressWord
 export interface EncodedContacts {
   readonly from: EpochMs;
   readonly to: EpochMs;
-  readonly filter: AddressFilter;
+  readonly filter: TermFilter;
   /** Not yet compressed. */
   readonly body: Buffer;
 }
 
 /** One line of JSON for each row. @param rows at least one */
 export function encodeContacts(rows: readonly ContactRow[]): EncodedContacts {
-  const addresses = new Set<string>();
+  const terms = new Set<string>();
   let from = Number.POSITIVE_INFINITY;
   let to = 0;
-  for (const { hour, outside, inside } of rows) {
-    addresses.add(outside);
-    addresses.add(inside);
+  for (const { hour, outside } of rows) {
+    addAddress(terms, outside);
     from = Math.min(from, hour);
     to = Math.max(to, hour + HOUR_MS - 1);
   }
   const lines = rows.map(({ hour, outside, inside, port, opened, flows, bytes, replies }) =>
     JSON.stringify([outside, inside, hour / HOUR_MS, port, opened === 'outside' ? 1 : 0, flows, bytes, replies]),
   );
-  return { from, to, filter: AddressFilter.of(addresses, addresses.size), body: Buffer.from(lines.join('\n')) };
+  return { from, to, filter: TermFilter.of(terms), body: Buffer.from(lines.join('\n')) };
 }
 
 /** @throws SyntaxError when the bytes are not a block's */

@@ -4,7 +4,7 @@ import type { Prefix } from '../net/prefix.js';
 import { AlertDetails, decodeKeys } from './alert-block.js';
 import type { AlertRow, DecisionKind } from './alert-row.js';
 import { type ContactRow, decodeContacts } from './contact-block.js';
-import { covers, isWithin, matching, mayHold, namesOf, wantedBits } from './query.js';
+import { covers, isWithin, matching, mayAnswer, namesOf } from './query.js';
 import { BodyFile, type Coverage, framesOf, Reading } from './reading.js';
 import { type Frame, HOUR_MS, listSegments, type Segment, type SegmentKind } from './segment.js';
 
@@ -96,11 +96,12 @@ export class History {
     const reading = new Reading();
     const sums = new Map<string, ContactSum>();
     const names = namesOf(query.address);
+    const may = mayAnswer(query);
     for (const { segment, frames } of this.#segments('contacts', query, 'oldest', reading)) {
       const file = new BodyFile(segment.path, reading);
       try {
         for (const frame of frames) {
-          if (!covers(frame, query) || !mayHold(frame, query.address)) continue;
+          if (!covers(frame, query) || !may(frame)) continue;
           await reading.breathe();
           for (const row of file.rows(frame, (part) => decodeContacts(part(0)))) {
             if (isWithin(row, query) && names(row.outside)) addUp(sums, row);
@@ -121,9 +122,9 @@ export class History {
     reading: Reading,
     room: () => number,
   ): AsyncGenerator<AlertRow[], void> {
-    const wanted = wantedBits(query);
+    const may = mayAnswer(query);
     for (const { segment, frames } of this.#segments('alerts', query, order, reading)) {
-      const chosen = frames.filter((frame) => covers(frame, query) && wanted(frame) && mayHold(frame, query.address));
+      const chosen = frames.filter((frame) => covers(frame, query) && may(frame));
       if (order === 'newest') chosen.reverse();
       const file = new BodyFile(segment.path, reading);
       try {

@@ -1,9 +1,10 @@
-import { contains, isProblem, type Prefix, parsePrefix, prefixOf, widthOf } from '../net/prefix.js';
-import { type AlertKeys, sidKey } from './alert-block.js';
+import { contains, isProblem, type Prefix, parsePrefix, widthOf } from '../net/prefix.js';
+import { type AlertKeys, kindTerm, sidTerm } from './alert-block.js';
 import { KINDS } from './alert-row.js';
 import type { ContactRow } from './contact-block.js';
 import type { AlertQuery } from './history.js';
 import { type Frame, HOUR_MS } from './segment.js';
+import { addressTerms, termOf } from './term-filter.js';
 
 /** Whether a block or a row answers a question; all pure. */
 
@@ -17,32 +18,27 @@ export function isWithin({ hour }: ContactRow, { since, until }: Period): boolea
   return (since === undefined || hour + HOUR_MS > since) && (until === undefined || hour <= until);
 }
 
-/** The texts under which one address is found; the packet filter judges an IPv6 address by its /64. `null` for a network. */
-function spellings(prefix: Prefix): readonly string[] | null {
-  if (prefix.length < widthOf(prefix.family)) return null;
-  return prefix.family === 4 ? [prefix.text] : [prefix.text, prefixOf(prefix, 64).text];
-}
-
-export function mayHold({ filter }: Frame, address: Prefix | undefined): boolean {
-  const texts = address === undefined ? null : spellings(address);
-  return texts === null || texts.some((text) => filter.mayHold(text));
-}
-
-/** Whether the signature and the decision asked about are in a block at all, together. */
-export function wantedBits({ gid = 1, sid, decision }: AlertQuery): (frame: Frame) => boolean {
-  const bits = decision === undefined ? -1 : 1 << KINDS.indexOf(decision);
-  if (sid !== undefined) {
-    const key = sidKey({ gid, sid });
-    return ({ index }) => ((index.sids?.[key] ?? 0) & bits) !== 0;
-  }
-  if (decision === undefined) return () => true;
-  return ({ index }) => Object.values(index.sids ?? {}).some((found) => (found & bits) !== 0);
+/** Whether a block may have rows with the address, the signature and the decision asked about. */
+export function mayAnswer({ address, gid = 1, sid, decision }: AlertQuery): (frame: Frame) => boolean {
+  const texts = address === undefined ? null : addressTerms(address);
+  const addresses = texts?.map(termOf) ?? null;
+  const what =
+    sid !== undefined
+      ? termOf(sidTerm({ gid, sid }, decision))
+      : decision !== undefined
+        ? termOf(kindTerm(decision))
+        : null;
+  return ({ filter }) =>
+    (what === null || filter.mayHold(what)) &&
+    (addresses === null || addresses.some((address) => filter.mayHold(address)));
 }
 
 /** Tells whether a row's address is the one asked about, or in the network asked about. */
 export function namesOf(asked: Prefix): (text: string) => boolean {
-  const texts = spellings(asked);
-  if (texts !== null) return (text) => texts.includes(text);
+  if (asked.length === widthOf(asked.family)) {
+    const texts = addressTerms(asked);
+    return (text) => texts?.includes(text) ?? false;
+  }
   return (text) => {
     const prefix = parsePrefix(text);
     return !isProblem(prefix) && contains(asked, prefix);

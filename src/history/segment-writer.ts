@@ -1,12 +1,12 @@
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { EpochMs } from '../base/clock.js';
-import type { AddressFilter } from './address-filter.js';
 import { type BlockIndex, encodeFrame, indexPath, listSegments, type SegmentKind, segmentName } from './segment.js';
+import type { TermFilter } from './term-filter.js';
 
 /** A block ready to be written; its parts are compressed. */
 export interface Block extends Omit<BlockIndex, 'at' | 'parts'> {
-  readonly filter: AddressFilter;
+  readonly filter: TermFilter;
   readonly bodies: readonly Uint8Array[];
 }
 

@@ -5,8 +5,8 @@
  * A segment is one hour of one kind (split in parts when it grows large), in two
  * files. The data file holds compressed bodies one after the other. The index
  * file holds one small frame for each body: where it is, which time it covers,
- * and a filter of the addresses in it, so that a question about one address
- * reads the small index files and only the few bodies that can answer it.
+ * and a filter of what is in it, so that a question about one address reads the
+ * small index files and only the few bodies that can answer it.
  *
  * A body is written before its frame. A crash leaves at most a body that no
  * frame names, or half a frame, and what is written next goes behind it: the
@@ -20,7 +20,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { EpochMs } from '../base/clock.js';
-import { AddressFilter } from './address-filter.js';
+import { TermFilter } from './term-filter.js';
 
 export type SegmentKind = 'alerts' | 'contacts';
 
@@ -36,8 +36,6 @@ export interface BlockIndex {
   /** Where the body is in the data file, and the sizes and CRC-32 of its parts, one behind the other. */
   readonly at: number;
   readonly parts: readonly (readonly [size: number, crc: number])[];
-  /** Alerts only: what decisions there are of which signature (`gid:sid`), as bits. */
-  readonly sids?: Readonly<Record<string, number>>;
 }
 
 /** One part of one hour, as found on disk. */
@@ -104,14 +102,21 @@ function sizeOf(path: string): number {
 const MARK = Buffer.from('BhI1');
 /** Mark, length of the payload, CRC-32 of the payload. */
 const HEAD = 12;
+/** Four doubles, two counts, the number of parts; then eight bytes a part, then the filter. */
+const FIXED = 4 * 8 + 2 * 4 + 1;
 /** No frame of ours is longer: a length beyond it is damage. */
 const LONGEST_FRAME = 4 << 20;
 
-/** One frame of an index file: mark, length, CRC-32; then the index as JSON behind its length, and the filter. */
-export function encodeFrame(index: BlockIndex, filter: AddressFilter): Buffer {
-  const json = Buffer.from(JSON.stringify(index));
-  const payload = Buffer.concat([Buffer.alloc(4), json, filter.bytes]);
-  payload.writeUInt32LE(json.length, 0);
+/** One frame of an index file: mark, length, CRC-32, the index with its numbers in a fixed order, the filter. */
+export function encodeFrame(index: BlockIndex, filter: TermFilter): Buffer {
+  const { from, to, written, at, rows, lost, parts } = index;
+  const payload = Buffer.alloc(FIXED + parts.length * 8 + filter.bytes.length);
+  let place = 0;
+  for (const value of [from, to, written, at]) place = payload.writeDoubleLE(value, place);
+  for (const value of [rows, lost]) place = payload.writeUInt32LE(Math.min(value, 0xffff_ffff), place);
+  place = payload.writeUInt8(parts.length, place);
+  for (const value of parts.flat()) place = payload.writeUInt32LE(value, place);
+  payload.set(filter.bytes, place);
   const head = Buffer.alloc(HEAD);
   MARK.copy(head);
   head.writeUInt32LE(payload.length, 4);
@@ -119,9 +124,21 @@ export function encodeFrame(index: BlockIndex, filter: AddressFilter): Buffer {
   return Buffer.concat([head, payload]);
 }
 
+function decodePayload(payload: Buffer): Frame {
+  const double = (place: number) => payload.readDoubleLE(place * 8);
+  const count = payload.readUInt8(FIXED - 1);
+  const parts = Array.from({ length: count }, (_, i) => {
+    const place = FIXED + i * 8;
+    return [payload.readUInt32LE(place), payload.readUInt32LE(place + 4)] as const;
+  });
+  const [rows, lost] = [payload.readUInt32LE(32), payload.readUInt32LE(36)];
+  const index = { from: double(0), to: double(1), written: double(2), at: double(3), rows, lost, parts };
+  return { index, filter: new TermFilter(payload.subarray(FIXED + count * 8)) };
+}
+
 export interface Frame {
   readonly index: BlockIndex;
-  readonly filter: AddressFilter;
+  readonly filter: TermFilter;
 }
 
 /**
@@ -130,29 +147,28 @@ export interface Frame {
  */
 export function* decodeFrames(bytes: Buffer, onDamage: () => void): Generator<Frame> {
   for (let at = 0; at < bytes.length; ) {
-    const frame = frameAt(bytes, at);
-    if (frame !== null) {
-      yield frame;
-      at = frame.end;
+    const end = endOfFrame(bytes, at);
+    if (end !== null) {
+      yield decodePayload(bytes.subarray(at + HEAD, end));
+      at = end;
       continue;
     }
     onDamage();
     // Each place where the mark is may be the next frame; whether it is one, its checksum tells.
     let next = bytes.indexOf(MARK, at + 1);
-    while (next >= 0 && frameAt(bytes, next) === null) next = bytes.indexOf(MARK, next + 1);
+    while (next >= 0 && endOfFrame(bytes, next) === null) next = bytes.indexOf(MARK, next + 1);
     if (next < 0) return;
     at = next;
   }
 }
 
-function frameAt(bytes: Buffer, at: number): (Frame & { readonly end: number }) | null {
-  if (at + HEAD + 4 > bytes.length || bytes.compare(MARK, 0, 4, at, at + 4) !== 0) return null;
+/** Where the frame at `at` ends; `null` when there is no whole and undamaged one. */
+function endOfFrame(bytes: Buffer, at: number): number | null {
+  if (at + HEAD + FIXED > bytes.length || bytes.compare(MARK, 0, 4, at, at + 4) !== 0) return null;
   const length = bytes.readUInt32LE(at + 4);
   const end = at + HEAD + length;
-  if (length < 4 || length > LONGEST_FRAME || end > bytes.length) return null;
-  const payload = bytes.subarray(at + HEAD, end);
-  if (crc32(payload) !== bytes.readUInt32LE(at + 8)) return null;
-  const json = payload.readUInt32LE(0);
-  const index = JSON.parse(payload.toString('utf8', 4, 4 + json)) as BlockIndex;
-  return { index, filter: new AddressFilter(payload.subarray(4 + json)), end };
+  if (length < FIXED || length > LONGEST_FRAME || end > bytes.length) return null;
+  if (crc32(bytes.subarray(at + HEAD, end)) !== bytes.readUInt32LE(at + 8)) return null;
+  // Written by a later version, perhaps.
+  return FIXED + bytes.readUInt8(at + HEAD + FIXED - 1) * 8 <= length ? end : null;
 }

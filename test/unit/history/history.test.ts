@@ -92,7 +92,13 @@ describe('history of alerts', () => {
     expect(await found({ address: prefix('203.0.113.2') })).toEqual(['203.0.113.2']);
     expect(await found({ address: prefix('192.168.50.10') })).toHaveLength(3);
     expect(await found({ address: prefix('203.0.113.0/24') })).toEqual(['203.0.113.2', '203.0.113.1']);
+    expect(await found({ address: prefix('203.0.112.0/22') })).toEqual(['203.0.113.2', '203.0.113.1']);
+    expect(await found({ address: prefix('203.0.0.0/15') })).toEqual(['203.0.113.2', '203.0.113.1']);
+    expect(await found({ address: prefix('203.0.113.2/31') })).toEqual(['203.0.113.2']);
+    expect(await found({ address: prefix('203.0.114.0/24') })).toEqual([]);
     expect(await found({ address: prefix('203.0.113.9') })).toEqual([]);
+    expect(await found({ address: prefix('192.168.50.10'), judged: true })).toEqual([]);
+    expect(await found({ address: prefix('203.0.113.2'), judged: true })).toEqual(['203.0.113.2']);
     expect(await found({ sid: 2 })).toEqual(['198.51.100.3', '203.0.113.2']);
     expect(await found({ sid: 2, gid: 3 })).toEqual([]);
     expect(await found({ sid: 2, decision: 'ban' })).toEqual(['203.0.113.2']);

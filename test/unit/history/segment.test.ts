@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { AddressFilter } from '../../../src/history/address-filter.js';
 import { surplus } from '../../../src/history/retention.js';
 import {
   type BlockIndex,
@@ -9,6 +8,7 @@ import {
   type Segment,
   segmentName,
 } from '../../../src/history/segment.js';
+import { TermFilter, termOf } from '../../../src/history/term-filter.js';
 
 const index = (at: number): BlockIndex => ({
   from: at,
@@ -19,7 +19,7 @@ const index = (at: number): BlockIndex => ({
   at: at * 100,
   parts: [[10, 20]],
 });
-const filter = (...addresses: string[]) => AddressFilter.of(addresses, addresses.length);
+const filter = (...addresses: string[]) => TermFilter.of(new Set(addresses));
 const frames = [1, 2, 3].map((at) => encodeFrame(index(at), filter(`203.0.113.${at}`)));
 const whole = Buffer.concat(frames);
 
@@ -33,7 +33,7 @@ describe('an index file', () => {
   it('gives back what was written', () => {
     const [first] = [...decodeFrames(whole, () => {})];
     expect(first?.index).toEqual(index(1));
-    expect(first?.filter.mayHold('203.0.113.1')).toBe(true);
+    expect(first?.filter.mayHold(termOf('203.0.113.1'))).toBe(true);
     expect(read(whole)).toEqual({ found: [1, 2, 3], damaged: 0 });
   });
 
@@ -55,13 +55,13 @@ describe('an index file', () => {
   });
 });
 
-describe('a filter of addresses', () => {
+describe('a filter of terms', () => {
   it('never denies what it holds, and rarely claims what it does not', () => {
     const held = Array.from({ length: 1000 }, (_, i) => `203.0.${i >> 8}.${i & 255}`);
-    const made = AddressFilter.of(held, held.length);
-    expect(held.every((address) => made.mayHold(address))).toBe(true);
+    const made = TermFilter.of(new Set(held));
+    expect(held.every((address) => made.mayHold(termOf(address)))).toBe(true);
     const others = Array.from({ length: 20_000 }, (_, i) => `198.51.${i >> 8}.${i & 255}`);
-    const wrong = others.filter((address) => made.mayHold(address)).length;
+    const wrong = others.filter((address) => made.mayHold(termOf(address))).length;
     expect(wrong / others.length).toBeLessThan(0.02);
   });
 });
