@@ -170,7 +170,7 @@ const measurements = {
     const { of, limit } = JSON.parse(question);
     const query = { ...of, ...(of.address && { address: prefix(of.address) }) };
     const begin = performance.now();
-    const answer = of.contacts ? await history.contacts(query) : await history.alerts(query, limit);
+    const answer = of.contacts ? await history.contacts(query) : await history.alerts({ ...query, limit });
     const seconds = (performance.now() - begin) / 1000;
     if (answer.damaged > 0) throw new Error('damaged');
     return { seconds, rows: (answer.contacts ?? answer.rows).length };

@@ -62,7 +62,7 @@ async function fromHistory(
     return { seen: [], coverage: null };
   }
   try {
-    const answer = await new History(historyDirectory(config)).alerts({ address, judged: true }, AT_MOST);
+    const answer = await new History(historyDirectory(config)).alerts({ address, judged: true, limit: AT_MOST });
     return { seen: answer.rows.map(seenOfRow), coverage: coverageOf(answer) };
   } catch (error) {
     if (!(error instanceof HistoryError)) throw error;

@@ -64,11 +64,10 @@ export class History {
   }
 
   /**
-   * The newest rows that match.
-   * @param limit rows
+   * The newest rows that match, at most `limit`.
    * @throws HistoryError `unreadable`
    */
-  async alerts(query: AlertQuery, limit = DEFAULT_LIMIT): Promise<AlertAnswer> {
+  async alerts({ limit = DEFAULT_LIMIT, ...query }: AlertQuery & { readonly limit?: number }): Promise<AlertAnswer> {
     const reading = new Reading();
     const found: AlertRow[] = [];
     // Blocks stand in the order of writing, which is that of the events but for backlogs and clocks that were set.

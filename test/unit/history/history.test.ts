@@ -118,9 +118,9 @@ describe('history of alerts', () => {
       }
     }
     await lab.recorder.flush();
-    const { rows, more } = await lab.history.alerts({}, 700);
+    const { rows, more } = await lab.history.alerts({ limit: 700 });
     expect({ rows: rows.length, more }).toEqual({ rows: 700, more: true });
-    const all = await lab.history.alerts({}, 1500);
+    const all = await lab.history.alerts({ limit: 1500 });
     expect(all).toMatchObject({ more: false, alerts: 1500 });
     expect(candidates(all.rows).slice(0, 700).sort()).toEqual(candidates(rows).sort());
     const streamed: AlertRow[] = [];
@@ -269,7 +269,7 @@ describe('a disk that takes nothing', () => {
     unlinkSync(place);
     await lab.recorder.flush();
     expect(lab.recorder.status().problem).toBeNull();
-    const answer = await lab.history.alerts({}, 30_000);
+    const answer = await lab.history.alerts({ limit: 30_000 });
     expect(answer).toMatchObject({ alerts: 20_000, lost: 10_000, completeFrom: lab.clock.now() });
   });
 });
@@ -288,7 +288,7 @@ describe('the room that history may take', () => {
       await lab.clock.advance(1000);
     }
     expect(bytes()).toBeGreaterThan(atMost / 2);
-    const { rows, completeFrom } = await lab.history.alerts({}, 100_000);
+    const { rows, completeFrom } = await lab.history.alerts({ limit: 100_000 });
     expect(rows.length).toBeGreaterThan(1000);
     expect(completeFrom).toBeGreaterThan(lab.clock.now() - 60_000);
     expect(rows.every(({ first }) => first >= (completeFrom as number))).toBe(true);
