@@ -45,7 +45,6 @@ const NOT_YET: readonly (readonly [path: string, of: (written: Written) => unkno
   ['limits.when_reached', (w) => w.limits.when_reached],
   ['redis.sentinels', (w) => w.redis.sentinels],
   ['redis.cluster', (w) => w.redis.cluster],
-  ['history', (w) => w.history],
   ['enforcement.backend: nftables', (w) => w.enforcement.backend === 'nftables'],
   ['enforcement.action', (w) => w.enforcement.action],
   ['context', (w) => w.context],
@@ -110,16 +109,19 @@ function filter({ syn, icmp, scan }: Written['filter']): Config['filter'] {
   };
 }
 
+/** A policy line as it stands in the file. */
+export type WrittenLine = Required<Pick<PolicyLine, 'line' | 'text'>>;
+
 /**
  * Makes the configuration of what the schema read.
- * @param lineOf the 1-based line of a policy line by its position, 0 where the file has none
+ * @param lineOf where a policy line stands by its position, `null` where the file has none
  */
-export function build(written: Written, file: string, lineOf: (index: number) => number): Config {
-  const { suricata, limits, redis, enforcement, queue } = written;
+export function build(written: Written, file: string, lineOf: (index: number) => WrittenLine | null): Config {
+  const { suricata, limits, redis, enforcement, queue, history } = written;
   const policy: PolicyLine[] = written.policy.flatMap((line, index) =>
     line.when.notJudged.length > 0
       ? []
-      : [{ name: line.name, line: lineOf(index), when: line.when.conditions, then: line.then }],
+      : [{ name: line.name, line: 0, ...lineOf(index), when: line.when.conditions, then: line.then }],
   );
   return {
     file,
@@ -160,6 +162,7 @@ export function build(written: Written, file: string, lineOf: (index: number) =>
       outbound: enforcement.outbound,
       onStop: enforcement.on_stop,
     },
+    history: history === 'off' ? null : { keep: history.keep, atMost: history.at_most },
     queue: { numbers: queue.numbers, whenOverloaded: queue.when_overloaded },
     inactive: inactiveKeys(written),
   };

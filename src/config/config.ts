@@ -64,6 +64,8 @@ export interface PolicyLine {
   readonly name: string;
   /** 1-based line in the file, quoted by `why`; 0 for a line of the built-in default. */
   readonly line: number;
+  /** What the file says, as YAML on one line; absent for a line of the built-in default. */
+  readonly text?: string;
   readonly when: PolicyConditions;
   readonly then: PolicyAction;
 }
@@ -120,6 +122,12 @@ export interface Config {
     readonly outbound: boolean;
     readonly onStop: 'keep' | 'remove';
   };
+  /** `null`: nothing is kept. */
+  readonly history: {
+    readonly keep: Seconds;
+    /** Bytes. */
+    readonly atMost: number;
+  } | null;
   readonly queue: { readonly numbers: readonly number[]; readonly whenOverloaded: 'accept' | 'drop' };
   /** Keys that the file sets and that this version reads but does not act on yet; `status` and `doctor` list them. */
   readonly inactive: readonly string[];

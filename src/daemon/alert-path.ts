@@ -6,6 +6,7 @@ import { type Log, RateLimitedLog } from '../base/log.js';
 import { RedisConnection } from '../blocklist/connection.js';
 import type { Store } from '../blocklist/store.js';
 import type { Config } from '../config/config.js';
+import { ContactReader, type ContactRecord } from '../suricata/eve-contact.js';
 import type { EveSourceStatus } from '../suricata/eve-files.js';
 import { EveSource } from '../suricata/eve-source.js';
 import type { Decisions } from './decisions.js';
@@ -16,6 +17,8 @@ export interface AlertPathOptions {
   store: Store;
   decisions: Decisions;
   connection: RedisConnection;
+  /** Takes the contacts of flow, http and tls records; `null` when nobody wants them. */
+  onContact: ((record: ContactRecord) => void) | null;
   /** Why nothing may be decided yet; `null` when it may. */
   waitsFor: () => string | null;
   clock: Clock;
@@ -90,6 +93,7 @@ export class AlertPath implements Service {
     for (const [source, value] of await store.positions()) {
       if (typeof value === 'string') positions.set(source, value);
     }
+    const contacts = this.#o.onContact === null ? null : new ContactReader(this.#o.onContact);
     const source = new EveSource({
       globs: config.suricata.eve,
       longestLine: config.suricata.longestLine,
@@ -101,6 +105,7 @@ export class AlertPath implements Service {
       connect: (url) => new RedisConnection(url, 'barricata-eve'),
       host: config.host,
       socketGroup: async () => (await groupId('suricata')) ?? groupId('barricata'),
+      onOther: contacts === null ? undefined : (...record) => contacts.read(...record),
     });
     await source.start();
     this.#source = source;

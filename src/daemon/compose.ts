@@ -18,10 +18,16 @@ import { Store } from '../blocklist/store.js';
 import type { Config } from '../config/config.js';
 import { Reconciler } from '../enforcement/reconciler.js';
 import { PacketQueue } from '../filter/packet-queue.js';
+import type { Decided } from '../history/alert-row.js';
+import { historyDirectory } from '../history/directory.js';
+import { Recorder } from '../history/recorder.js';
+import { prefixOf, widthOf } from '../net/prefix.js';
+import { isInside } from '../policy/attribution.js';
 import { contextOf, type DecisionContext } from '../policy/context.js';
 import { BanLimits } from '../policy/limits.js';
 import { ruleFacts } from '../policy/rule-facts.js';
 import { LiveFacts, redisHostOf } from '../protection/live-facts.js';
+import type { ContactRecord } from '../suricata/eve-contact.js';
 import { RulesetSource } from '../suricata/ruleset-source.js';
 import { AlertPath } from './alert-path.js';
 import { ControlServer } from './control.js';
@@ -162,12 +168,25 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   // More than the mode: whoever is allowed must be known before anybody is decided to be banned.
   const waitsFor = () =>
     mirror.complete ? heartbeat.waitsFor : 'waiting for Redis to say the mode and who is allowed';
-  const decisions = new Decisions({ context, quarantine, limits, store, recent, waitsFor, clock, log });
+  const history =
+    first.history === null
+      ? null
+      : new Recorder({
+          directory: historyDirectory(first),
+          bounds: first.history,
+          isInside: (words) => isInside(prefixOf(words, widthOf(words.family)), context()),
+          clock,
+          log,
+        });
+  const keep = { add: (decided: Decided) => history?.add(decided) };
+  const decisions = new Decisions({ context, quarantine, limits, store, recent, history: keep, waitsFor, clock, log });
+  const onContact = history === null ? null : (record: ContactRecord) => history.addContact(record);
   const alertPath = new AlertPath({
     config: first,
     store,
     decisions,
     connection,
+    onContact,
     waitsFor: () => waitsFor() ?? quarantine.waitsFor,
     clock,
     log,
@@ -207,6 +226,7 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     rules,
     quarantine,
     decisions,
+    history,
     alertPath,
     filterPath,
     heartbeat,
@@ -242,6 +262,8 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     mirror,
     // Before all that stores under this host's name, and given back after the last of it.
     heartbeat,
+    // Before those who hand it something, so that it stops after them.
+    ...(history ? [history] : []),
     rules,
     quarantine,
     decisions,

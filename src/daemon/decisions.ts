@@ -7,6 +7,7 @@ import { type Log, RateLimitedLog } from '../base/log.js';
 import { BlocklistError } from '../blocklist/errors.js';
 import type { CommitOutcome, Store } from '../blocklist/store.js';
 import type { Detection } from '../filter/detection.js';
+import type { Decided } from '../history/alert-row.js';
 import type { Decision, Outcome } from '../policy/ban.js';
 import type { DecisionContext } from '../policy/context.js';
 import { decide } from '../policy/decide.js';
@@ -27,6 +28,8 @@ export interface DecisionsOptions {
   readonly limits: BanLimits;
   readonly store: Pick<Store, 'commit'>;
   readonly recent: RecentDecisions;
+  /** Takes everything that was decided and stored; never throws. */
+  readonly history: { add(decided: Decided): void };
   /** Why nothing may be decided and stored now; `null` when it may. What was seen waits. */
   readonly waitsFor: () => string | null;
   readonly clock: Clock;
@@ -86,7 +89,13 @@ export class Decisions implements Service {
       return decision;
     });
     const { source, position } = batch;
-    await this.#commit(decided, position === null ? null : { source, value: position });
+    const outcomes = await this.#commit(decided, position === null ? null : { source, value: position });
+    const { policyVersion } = context;
+    decided.forEach((decision, i) => {
+      const alert = batch.alerts[i] ?? null;
+      const outcome = outcomes.get(effectOf(decision)) ?? 'none';
+      this.#o.history.add({ alert, detection: null, decision, outcome, policyVersion });
+    });
   }
 
   /** Takes a detection of the packet filter; never blocks and never fails. */
@@ -109,15 +118,22 @@ export class Decisions implements Service {
         this.#remember(decision, detection.detector);
         return decision;
       });
-      await this.#commit(decided, null);
+      const outcomes = await this.#commit(decided, null);
       this.#waiting.splice(0, batch.length);
+      const { policyVersion } = context;
+      decided.forEach((decision, i) => {
+        const detection = batch[i] ?? null;
+        const outcome = outcomes.get(effectOf(decision)) ?? 'none';
+        this.#o.history.add({ alert: null, detection, decision, outcome, policyVersion });
+      });
     }
   }
 
+  /** @returns what became of each effect, by `effectOf` */
   async #commit(
     decided: readonly Decision[],
     position: { readonly source: string; readonly value: string } | null,
-  ): Promise<void> {
+  ): Promise<Map<string, CommitOutcome>> {
     const batch = new Batch();
     for (const decision of decided) batch.add(decision);
     const { bans, wouldBans, flags } = batch.take();
@@ -135,11 +151,14 @@ export class Decisions implements Service {
         this.#say(decision, 'none');
       }
     }
+    const became = new Map<string, CommitOutcome>();
     decisions.forEach((decision, i) => {
       const outcome = outcomes[i] ?? 'none';
       if (outcome !== 'none') this.outcomes.add(outcome);
       this.#say(decision, outcome);
+      became.set(effectOf(decision), outcome);
     });
+    return became;
   }
 
   #remember(decision: Decision, about: string): void {
@@ -176,6 +195,15 @@ export class Decisions implements Service {
       );
     }
   }
+}
+
+/** What decisions of one batch that ask for the same thing have in common; '' when nothing is asked for. */
+function effectOf(decision: Outcome): string {
+  if (decision.kind === 'flag') return `flag ${decision.inside} ${decision.outside} ${decision.sid}`;
+  if (decision.kind !== 'ban' && decision.kind !== 'would_ban') return '';
+  const { prefix, record } = decision.ban;
+  const subject = record.sid === null ? record.policy : `${record.gid}:${record.sid}`;
+  return `${decision.kind} ${record.scope} ${prefix} ${subject}`;
 }
 
 function nameOf({ sid, signature }: EveAlert): string {

@@ -71,6 +71,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
     quarantine: parts.quarantine.status(),
     eve: eve.paths,
     decisions: decisions.counts.toJSON(),
+    history: parts.history?.status() ?? null,
     limits: {
       reached:
         limit === null ? null : `limits.${limit} was reached: automatic bans stop; go on by: barricata mode enforce`,
@@ -120,6 +121,7 @@ function problemsOf(
     base.quarantine?.waiting ?? null,
     base.rules.problem === null ? null : `${base.rules.path}: ${base.rules.problem}`,
     base.limits.reached,
+    base.history?.problem ?? null,
     ...kernel.notes,
     ...base.protections.problems,
     ...settings.problems,

@@ -74,6 +74,13 @@ export interface DaemonStatus {
   /** Rules that an update brought and that do not ban yet; `null` when there is no quarantine. */
   readonly quarantine: { readonly rules: number; readonly waiting: string | null } | null;
   readonly decisions: Readonly<Record<string, number>>;
+  /** `null` when none is kept. */
+  readonly history: {
+    readonly bytes: number;
+    readonly rows: number;
+    readonly lost: { readonly alerts: number; readonly contacts: number };
+    readonly problem: string | null;
+  } | null;
   readonly limits: { readonly reached: string | null };
   readonly protections: {
     readonly protectedNetworks: number;

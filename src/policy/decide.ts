@@ -69,7 +69,7 @@ function act(
   const { attribution } = one;
   const inner = attribution.role === 'outbound' || attribution.role === 'lateral';
   const refusal = attribution.role === 'inbound' ? protection(one, context, steps) : null;
-  steps.push(step('policy', spoken(action), line === null ? 'no line matched: otherwise' : quoted(line)));
+  steps.push(step('policy', spoken(action), line === null ? 'no line matched: otherwise' : inFull(line)));
   switch (action.kind) {
     case 'ignore':
       return { kind: 'ignore', why: line === null ? 'otherwise: ignore' : quoted(line) };
@@ -197,6 +197,11 @@ function spoken(action: PolicyAction): string {
 
 function quoted(line: PolicyLine): string {
   return `line ${line.line} "${line.name}"`;
+}
+
+/** With its text as it stood in the file when it decided. */
+function inFull(line: PolicyLine): string {
+  return line.text === undefined ? quoted(line) : `${quoted(line)}: ${line.text}`;
 }
 
 function step(check: string, result: string, detail: string): Step {

@@ -1,5 +1,5 @@
 import type { EveAlert, EveBatch } from './eve-alert.js';
-import { EveReader } from './eve-reader.js';
+import { EveReader, type OtherRecord } from './eve-reader.js';
 import type { EvePathStatus } from './eve-tailer.js';
 
 /** A source other than a file: a socket, a list or stream of a Redis. Its batches carry no position. */
@@ -18,6 +18,8 @@ export interface EveLinesOptions {
   /** Bytes; longer lines are passed over and counted. */
   readonly longestLine: number;
   readonly maxAlertsPerBatch: number;
+  /** Told of records that are no alerts; must not throw. */
+  readonly onOther?: OtherRecord | undefined;
   /** Takes one batch; nothing more of the feed is read until it resolves. Rejects only when stopping. */
   readonly deliver: (batch: EveBatch) => Promise<void>;
 }
@@ -29,7 +31,7 @@ export class EveLines {
 
   constructor(options: EveLinesOptions) {
     this.#o = options;
-    this.reader = new EveReader(options.longestLine);
+    this.reader = new EveReader(options.longestLine, options.onOther);
   }
 
   /**

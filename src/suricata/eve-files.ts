@@ -6,6 +6,7 @@ import { type Log, RateLimitedLog } from '../base/log.js';
 import { type Bookmark, beginsLike, decodeBookmark, type FileMark, holds } from './bookmark.js';
 import { DirectoryWatch } from './directory-watch.js';
 import { type EveGlob, matchesOf, parseEveGlob } from './eve-glob.js';
+import type { OtherRecord } from './eve-reader.js';
 import { type EvePathStatus, EveTailer, type EveTailerOptions } from './eve-tailer.js';
 import type { TailEvent } from './generations.js';
 import { factsOfFd, openForReading } from './open-file.js';
@@ -28,6 +29,8 @@ export interface EveFilesOptions extends Pick<EveTailerOptions, 'longestLine' | 
   readonly log: Log;
   /** Of a file without a saved position, alerts older than this are left out up to the first that is not. Unset: none. */
   readonly ignoreAlertsOlderThan?: Seconds;
+  /** Told of records that are no alerts; must not throw. */
+  readonly onOther?: OtherRecord | undefined;
   /** False: poll only. */
   readonly watch?: boolean;
   readonly pollMs?: number;
@@ -183,6 +186,7 @@ export class EveFiles {
       pollMs: this.#pollMs,
       graceMs: graceMs ?? 5000,
       deliver: this.#options.deliver,
+      onOther: this.#options.onOther,
       firstOffset: (fd) => this.#offsetElsewhere(fd, path),
       ignoreBefore: () =>
         ignoreAlertsOlderThan === undefined ? Number.NEGATIVE_INFINITY : clock.now() - ignoreAlertsOlderThan * 1000,

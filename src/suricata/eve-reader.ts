@@ -18,6 +18,9 @@ function isBlank(byte: number | undefined): boolean {
   return byte === 32 || byte === 9;
 }
 
+/** A record that is no alert: the line is `buffer[start, end)`, and the value of its `event_type` begins at `value`. */
+export type OtherRecord = (buffer: Buffer, start: number, value: number, end: number) => void;
+
 /**
  * Finds the lines that carry an alert and reads only those.
  *
@@ -42,9 +45,15 @@ export class EveReader {
   /** Distances from the line's beginning at which the key was found, latest first. */
   readonly #places: number[] = new Array<number>(PLACES).fill(-1);
 
-  /** @param longestLine bytes; longer lines are passed over and counted */
-  constructor(longestLine: number) {
+  readonly #onOther: OtherRecord | undefined;
+
+  /**
+   * @param longestLine bytes; longer lines are passed over and counted
+   * @param onOther told of every record of another type
+   */
+  constructor(longestLine: number, onOther?: OtherRecord) {
     this.#longestLine = longestLine;
+    this.#onOther = onOther;
   }
 
   /**
@@ -96,6 +105,7 @@ export class EveReader {
       if (same < VALUE_AT) continue;
       while (same < COMPACT.length && buffer[key + same] === COMPACT[same]) same += 1;
       if (same === COMPACT.length) this.#take(buffer, start, end, into);
+      else this.#onOther?.(buffer, start, key + VALUE_AT, end);
       return true;
     }
     return false;
@@ -117,6 +127,7 @@ export class EveReader {
           this.#take(buffer, start, end, into);
           return;
         }
+        if (at === key) this.#onOther?.(buffer, start, i + 1, end);
       }
       const rest = buffer.subarray(at + KEY.length, end).indexOf(KEY);
       at = rest < 0 ? -1 : at + KEY.length + rest;

@@ -276,7 +276,6 @@ describe('what this version reads and does not act on', () => {
     ['limits: { unproven: { scope: fleet } }', 'limits.unproven.scope'],
     ['limits: { when_reached: alert }', 'limits.when_reached'],
     ['redis: { sentinels: ["a:26379"] }', 'redis.sentinels'],
-    ['history: { keep: 30d }', 'history'],
     ['enforcement: { action: reject }', 'enforcement.action'],
     ['context: { reverse_dns: on }', 'context'],
     ['console: { ticket_url: "https://tickets.example/{ticket}" }', 'console'],
