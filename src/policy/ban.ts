@@ -11,6 +11,9 @@ export type BanFrom = 'cli' | 'console' | 'api' | 'redis' | 'daemon';
 export type Role = 'inbound' | 'outbound' | 'lateral' | 'unknown';
 export type Proof = 'app' | 'flow' | 'conntrack';
 
+/** The ban of a client behind a proxy: other hosts may meet its packets, this one does not. */
+export const NO_EFFECT = 'none at layer 3';
+
 /** Everything known about one ban; stored as the JSON value of its key (CONTRACT section 3). */
 export interface BanRecord {
   readonly v: 1;
@@ -30,6 +33,8 @@ export interface BanRecord {
   readonly role: Role | null;
   readonly resolved_by: string | null;
   readonly proof: Proof | null;
+  /** Set when our own packets carry another address (a proxy's), so that this ban drops none of them here. */
+  readonly effect?: typeof NO_EFFECT;
   /** The address that was attacked. */
   readonly target: string | null;
   readonly flow_id: number | null;

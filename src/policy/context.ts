@@ -5,20 +5,42 @@ import type { Prefix } from '../net/prefix.js';
 import { PrefixSet } from '../net/prefix-set.js';
 import type { Refusal } from '../protection/admits.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
+import type { RuleThreshold, ThresholdTrack } from '../suricata/rule-text.js';
+import type { RuleSide } from './rule-facts.js';
 
 /**
  * What the text of a rule says and the alert does not. Absent facts only ever
  * make a decision milder.
  */
 export interface RuleFacts {
+  /** The revision in the rules file; the sensor may still run another. */
+  readonly rev: number;
   /** `flow:to_server` (also `from_client`) or `flow:to_client`: which way the alerting packet went. */
   readonly flow: 'to_server' | 'to_client' | null;
   /** The rule asks for an established flow. */
   readonly established: boolean;
+  /** The rule asks for a flow that is not established. */
+  readonly notEstablished: boolean;
+  /** The rule looks at packets whatever the state of their flow. */
+  readonly stateless: boolean;
   /** `threshold` or `detection_filter`: by whom it counts. By destination, the source is whoever came last. */
-  readonly track: 'by_src' | 'by_dst' | 'by_both' | 'by_rule' | 'by_flow' | null;
-  /** The rule's metadata; left out where it was not read. */
-  readonly metadata?: EveAlert['metadata'];
+  readonly track: ThresholdTrack | null;
+  /** What kind of counting that is: `limit` only keeps repeated alerts back, the others alert at the count. */
+  readonly threshold: RuleThreshold['type'] | null;
+  /** The end that the `target` keyword calls the one attacked. */
+  readonly target: 'src_ip' | 'dest_ip' | null;
+  /** Name of the class, such as `web-application-attack`; alerts carry its description. */
+  readonly classtype: string | null;
+  /** As the rule's header names it: `tcp`, `http`, `ip`... */
+  readonly protocol: string;
+  /** Which networks the header names before and after its arrow: where the alerting packet came from and went to. */
+  readonly source: RuleSide;
+  readonly destination: RuleSide;
+  /** The arrow is `<>` or `=>`, so that the packet may also have gone the other way. */
+  readonly bothWays: boolean;
+  readonly metadata: Readonly<Record<string, readonly string[]>>;
+  /** The rule only sets flow bits; an alert of it is not to be expected. */
+  readonly noalert: boolean;
 }
 
 /** How the daemon acts on automatic decisions now. */

@@ -10,7 +10,7 @@ import { attribute } from './attribution.js';
 import type { Ban, Decision, Outcome, Step } from './ban.js';
 import type { DecisionContext } from './context.js';
 import { engineEvent } from './engine-event.js';
-import { evidenceOf, isTcp } from './evidence.js';
+import { evidenceOf } from './evidence.js';
 import { lateralDoubt } from './lateral.js';
 import { type Case, firstMatch } from './match.js';
 import type { PolicyMemory } from './memory.js';
@@ -184,7 +184,7 @@ function ban(
   const prefix = hostPrefix(candidate);
   let duration = action.duration;
   if (!proven) {
-    if (!isTcp(alert.proto) && ruling.line?.when.sid === undefined) {
+    if (alert.proto !== 'TCP' && ruling.line?.when.sid === undefined) {
       return note('evidence', `${evidence.detail}; others are banned only by a line that names the sid`);
     }
     if (context.isInfrastructure(prefix)) {
@@ -230,9 +230,10 @@ function flag({ alert, attribution }: Case, why: string): Outcome {
 }
 
 function attributionDetail(attribution: ReturnType<typeof attribute>): string {
-  const { initiator, responder, resolvedBy, doubt } = attribution;
+  const { initiator, responder, resolvedBy, via, doubt } = attribution;
   if (initiator === null || responder === null) return doubt?.detail ?? resolvedBy;
-  const ends = `${initiator.address} opened the flow to ${responder.address} (${resolvedBy})`;
+  const through = via === null ? '' : ` through the proxy ${via}`;
+  const ends = `${initiator.address} opened the flow to ${responder.address}${through} (${resolvedBy})`;
   return doubt === null ? ends : `${ends}; ${doubt.detail}`;
 }
 

@@ -1,4 +1,3 @@
-import { hostPrefix } from '../net/prefix.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
 import { kindOf } from './address-kind.js';
 import type { Attribution } from './attribution.js';
@@ -14,12 +13,10 @@ export function lateralDoubt(alert: EveAlert, { initiator, resolvedBy, doubt }: 
   if (initiator === null || resolvedBy === 'both ends inside')
     return 'it is not known which of the two opened the flow';
   const from = initiator.address;
-  if (alert.tunnelled || /tunnel|encapsulation/i.test(alert.packetSource ?? '')) {
-    return `${from} was seen inside a tunnel: it is not on our wire`;
-  }
+  if (alert.tunnelled) return `${from} was seen inside a tunnel: it is not on our wire`;
   if ((alert.ruleSource !== null && alert.ruleSource !== from) || alert.ruleTarget === from) {
     return `the rule's target keyword does not name ${from} as the attacker`;
   }
-  if (kindOf(hostPrefix(from)) !== 'host') return `${from} carries another address inside`;
+  if (kindOf(initiator.host) !== 'host') return `${from} carries another address inside`;
   return null;
 }

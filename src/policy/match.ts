@@ -1,8 +1,7 @@
 import type { EpochMs } from '../base/clock.js';
 import type { PolicyConditions, PolicyLine, Side } from '../config/config.js';
-import type { Address } from '../net/address.js';
-import { contains, hostPrefix } from '../net/prefix.js';
-import type { EveAlert } from '../suricata/eve-alert.js';
+import { contains } from '../net/prefix.js';
+import type { Endpoint, EveAlert } from '../suricata/eve-alert.js';
 import { type Attribution, isInside } from './attribution.js';
 import type { Role } from './ban.js';
 import type { DecisionContext } from './context.js';
@@ -48,8 +47,8 @@ export function matches(when: PolicyConditions, one: Case, facts: Facts): boolea
   if (when.proto !== undefined && !when.proto.some((name) => protoName(name) === protoName(alert.proto))) return false;
   if (when.appProto !== undefined && !includesText(when.appProto, alert.appProto ?? '')) return false;
   if (when.proven !== undefined && when.proven !== (evidence.proof !== null)) return false;
-  if (when.from !== undefined && !onSide(when.from, attribution.initiator?.address, facts)) return false;
-  if (when.to !== undefined && !onSide(when.to, attribution.responder?.address, facts)) return false;
+  if (when.from !== undefined && !onSide(when.from, attribution.initiator, facts)) return false;
+  if (when.to !== undefined && !onSide(when.to, attribution.responder, facts)) return false;
   if (when.destPort !== undefined) {
     // The port of the server: in a packet to the client `dest_port` is the client's own.
     const port = (attribution.responder ?? alert.dest)?.port ?? null;
@@ -89,9 +88,9 @@ function protoName(name: string): string {
   return PROTOS[upper] ?? upper;
 }
 
-function onSide(side: Side, address: Address | undefined, facts: Facts): boolean {
-  if (address === undefined) return false;
-  const host = hostPrefix(address);
+function onSide(side: Side, end: Endpoint | null, facts: Facts): boolean {
+  if (end === null) return false;
+  const { host } = end;
   if (side === 'home') return isInside(host, facts);
   if (side === 'outside') return !isInside(host, facts);
   return side.networks.some((network) => contains(network, host));
@@ -128,7 +127,7 @@ function hasEnough(
   const { initiator, doubt } = attribution;
   if (memory === null || initiator === null || doubt !== null || evidence.sourceIsChance) return false;
   if (metadataVeto(metadataFor(alert, facts)) !== null) return false;
-  const from = hostPrefix(initiator.address);
+  const from = initiator.host;
   const of = { alert, initiator: from, inside: isInside(from, facts), proven: evidence.proof !== null };
   return memory.enough(lines, line, of, at);
 }

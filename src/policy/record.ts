@@ -1,6 +1,6 @@
 import { type EpochMs, FOREVER, type Seconds } from '../base/clock.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
-import type { BanRecord, Role } from './ban.js';
+import { type BanRecord, NO_EFFECT, type Role } from './ban.js';
 import type { DecisionContext } from './context.js';
 import type { Case } from './match.js';
 
@@ -77,6 +77,7 @@ export function alertRecord(one: Case, policy: string, context: DecisionContext,
     category: plainLine(alert.category) || null,
     resolved_by: attribution.resolvedBy,
     proof: evidence.proof,
+    ...(attribution.via !== null && { effect: NO_EFFECT }),
     flow_id: alert.flowId,
   };
 }

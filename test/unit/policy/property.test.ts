@@ -6,11 +6,12 @@ import { type Address, parseAddress } from '../../../src/net/address.js';
 import { overlaps, prefix } from '../../../src/net/prefix.js';
 import { attribute } from '../../../src/policy/attribution.js';
 import type { Decision } from '../../../src/policy/ban.js';
+import type { RuleFacts } from '../../../src/policy/context.js';
 import { decide } from '../../../src/policy/decide.js';
 import { decideDetection } from '../../../src/policy/decide-detection.js';
 import { PolicyMemory } from '../../../src/policy/memory.js';
 import type { EveAlert } from '../../../src/suricata/eve-alert.js';
-import { alertFrom, BAN_ALL, contextFor, INFRASTRUCTURE, PRIVATE, SPECIAL } from './support.js';
+import { alertFrom, BAN_ALL, contextFor, endpoint, INFRASTRUCTURE, PRIVATE, SPECIAL } from './support.js';
 
 const T = Date.UTC(2026, 10, 23, 12);
 const OWN = ['198.51.100.1', '2001:db8:50::1'];
@@ -26,14 +27,14 @@ const strange = fc.constantFrom(
 const public4 = fc.integer({ min: 1, max: 254 }).map((n) => `203.0.113.${n}`);
 const anywhere = fc.oneof(inside, strange, public4, fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text) as Address);
 const port = fc.constantFrom(null, 0, 22, 53, 80, 443, 3306, 8080, 40_000, 65_535);
-const endpoint = fc.record({ address: anywhere, port });
+const end = fc.tuple(anywhere, port).map(([address, at]) => endpoint(address, at));
 
 const wild: fc.Arbitrary<EveAlert> = fc
   .record({
-    src: fc.option(endpoint, { freq: 20 }),
-    dest: fc.option(endpoint, { freq: 20 }),
+    src: fc.option(end, { freq: 20 }),
+    dest: fc.option(end, { freq: 20 }),
     flowSide: fc.constantFrom('same', 'reversed', 'foreign', 'none', 'no flow'),
-    foreign: endpoint,
+    foreign: end,
     over: fc.record({
       at: fc.oneof(fc.integer({ min: T - 1_200_000, max: T + 7_200_000 }), fc.constant(Number.NaN), fc.constant(1e300)),
       sid: fc.constantFrom(1, 2_019_232, 2_200_074, 224_008),
@@ -83,8 +84,8 @@ const wild: fc.Arbitrary<EveAlert> = fc
 /** Attacks that a policy would ban, from any address at all: what keeps them from a ban is who they come from. */
 const likely: fc.Arbitrary<EveAlert> = fc
   .record({
-    src: fc.record({ address: anywhere, port: fc.constantFrom(40_000, 443) }),
-    dest: fc.record({ address: inside.map((text) => text as Address), port: fc.constantFrom(80, 22) }),
+    src: fc.tuple(anywhere, fc.constantFrom(40_000, 443)).map(([address, at]) => endpoint(address, at)),
+    dest: fc.tuple(inside, fc.constantFrom(80, 22)).map(([address, at]) => endpoint(address, at)),
     answer: fc.boolean(),
     at: fc.integer({ min: T - 500_000, max: T + 100_000 }),
     appProto: fc.constantFrom(null, 'http'),
@@ -135,7 +136,16 @@ const policies: fc.Arbitrary<PolicyLine[]> = fc.array(
   { maxLength: 3 },
 );
 
-const base = contextFor({ now: T, own: OWN, allowed: ALLOWED, rules: { 1: { flow: 'to_client' } } });
+const base = contextFor({
+  now: T,
+  own: OWN,
+  allowed: ALLOWED,
+  trustedProxies: ['203.0.113.64/26', '10.1.1.1'],
+  rules: {
+    1: { flow: 'to_client', established: true, target: 'src_ip', source: 'home', destination: 'external' },
+    2019232: { flow: 'to_server', protocol: 'http' },
+  },
+});
 const context = fc
   .record({
     policy: policies,
@@ -163,6 +173,17 @@ function deepFreeze<T>(value: T): T {
     Object.values(value).forEach(deepFreeze);
   }
   return value;
+}
+
+/** What the rule would have said, had it been written for the answers. */
+function mirrored(facts: RuleFacts): RuleFacts {
+  return {
+    ...facts,
+    flow: facts.flow === null ? null : facts.flow === 'to_client' ? 'to_server' : 'to_client',
+    target: facts.target === null ? null : facts.target === 'src_ip' ? 'dest_ip' : 'src_ip',
+    source: facts.destination,
+    destination: facts.source,
+  };
 }
 
 describe('for any alert and any policy', () => {
@@ -252,15 +273,16 @@ describe('for any alert and any policy', () => {
           ...around,
           ruleFacts: (sid: number, gid: number) => {
             const facts = around.ruleFacts(sid, gid);
-            return (
-              facts && { ...facts, flow: facts.flow === 'to_client' ? ('to_server' as const) : ('to_client' as const) }
-            );
+            return facts && mirrored(facts);
           },
         };
         const [one, other] = [attribute(alert, around), attribute(answer, turned)];
         expect([other.role, other.doubt?.kind ?? null]).toEqual([one.role, one.doubt?.kind ?? null]);
         // Where nothing tells who opened it and both are inside, the sender stands for the one to look at.
-        if (one.resolvedBy !== 'both ends inside') expect(other.candidate).toBe(one.candidate);
+        if (one.resolvedBy === 'both ends inside') return;
+        expect(other.candidate).toBe(one.candidate);
+        expect(other.initiator).toEqual(one.initiator);
+        expect(other.responder).toEqual(one.responder);
       }),
       { numRuns: 5000 },
     );

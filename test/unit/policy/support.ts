@@ -4,7 +4,7 @@ import { type Address, type AddressWords, parseAddress } from '../../../src/net/
 import { hostPrefix, overlaps, type Prefix, prefix, prefixOf, widthOf } from '../../../src/net/prefix.js';
 import { type DecisionContext, type RuleFacts, setOf } from '../../../src/policy/context.js';
 import type { Refusal, RefusalCause } from '../../../src/protection/admits.js';
-import type { EveAlert } from '../../../src/suricata/eve-alert.js';
+import type { Endpoint, EveAlert } from '../../../src/suricata/eve-alert.js';
 
 export const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
 export const SPECIAL = [
@@ -62,6 +62,25 @@ export interface Setting {
   readonly without?: readonly RefusalCause[];
 }
 
+/** A rule whose text says nothing that decisions look at. */
+export const PLAIN_RULE: RuleFacts = {
+  rev: 1,
+  flow: null,
+  established: false,
+  notEstablished: false,
+  stateless: false,
+  track: null,
+  threshold: null,
+  target: null,
+  classtype: null,
+  protocol: 'tcp',
+  source: 'any',
+  destination: 'any',
+  bothWays: false,
+  metadata: {},
+  noalert: false,
+};
+
 /** Refuses as the protections do: one cause for each list that shares an address with the prefix. */
 export function refuseBy(lists: Readonly<Partial<Record<RefusalCause, readonly string[]>>>) {
   const entries = Object.entries(lists).flatMap(([cause, texts]) =>
@@ -116,10 +135,15 @@ export function contextFor(setting: Setting): DecisionContext {
     exceptionInside: (network) => setting.exceptions?.map(prefix).find((one) => overlaps(network, one))?.text ?? null,
     ruleFacts: (sid) => {
       const facts = setting.rules?.[String(sid)];
-      return facts === undefined ? null : { flow: null, established: false, track: null, ...facts };
+      return facts === undefined ? null : { ...PLAIN_RULE, ...facts };
     },
     conntrack: () => setting.conntrack ?? 'unknown',
   };
+}
+
+export function endpoint(address: string, port: number | null): Endpoint {
+  const host = prefix(address);
+  return { address: host.text as Address, host, port };
 }
 
 export interface AlertShape {
@@ -135,8 +159,8 @@ export interface AlertShape {
 /** A proven HTTP attack from outside, as far as nothing else is asked for. */
 export function alertFrom(shape: AlertShape, over: Partial<EveAlert> = {}): EveAlert {
   const at = shape.at ?? Date.UTC(2026, 10, 23, 12);
-  const src = { address: parseAddress(shape.src ?? '203.0.113.66') as Address, port: 43_932 };
-  const dest = { address: parseAddress(shape.dest ?? '192.168.50.10') as Address, port: 80 };
+  const src = endpoint(shape.src ?? '203.0.113.66', 43_932);
+  const dest = endpoint(shape.dest ?? '192.168.50.10', 80);
   return {
     at,
     gid: 1,
