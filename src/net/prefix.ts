@@ -55,10 +55,10 @@ export function parseHost(text: unknown): Prefix | null {
   if (typeof text !== 'string') return null;
   const words = parseWords(text);
   if (words === null) return null;
-  // IPv4 has one spelling only.
-  if (words.family === 4) return { family: 4, w0: words.w0, w1: 0, w2: 0, w3: 0, length: 32, text };
-  const { family, w0, w1, w2, w3 } = unmapped(words);
-  return { family, w0, w1, w2, w3, length: widthOf(family), text: formatWords({ family, w0, w1, w2, w3 }) };
+  // Dotted decimal has one spelling only.
+  if (words.family === 4) return wholeOf(words, text);
+  const host = unmapped(words);
+  return wholeOf(host, formatWords(host));
 }
 
 /**

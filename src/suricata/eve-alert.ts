@@ -131,12 +131,18 @@ const PROTOS = new Map([
   ['ICMP6', 'IPV6-ICMP'],
 ]);
 
-function protoOf(value: unknown): string {
-  if (typeof value === 'number') return PROTOS.get(String(value)) ?? String(value);
-  if (typeof value !== 'string') return '';
-  if (value === 'TCP' || value === 'UDP') return value;
-  const name = value.toUpperCase().replace(/^0+(?=\d)/, '');
+/** The one name of a protocol, however it is spelled: `tcp`, `6` and `006` are `TCP`. */
+export function protoName(text: string): string {
+  if (text === 'TCP' || text === 'UDP') return text;
+  const name = text
+    .trim()
+    .toUpperCase()
+    .replace(/^0+(?=\d)/, '');
   return PROTOS.get(name) ?? name;
+}
+
+function protoOf(value: unknown): string {
+  return typeof value === 'number' ? protoName(String(value)) : protoName(textOr(value, ''));
 }
 
 /** Protocols with ports; older versions log port 0 for ICMP. */
