@@ -53,9 +53,9 @@ function askedOf(when: PolicyConditions): Asked {
   if (asked === undefined) {
     asked = {
       sid: when.sid === undefined ? null : new Set(when.sid),
-      category: when.category === undefined ? null : new Set(when.category.map(folded)),
+      category: when.category === undefined ? null : new Set(when.category.map(plain)),
       proto: when.proto === undefined ? null : new Set(when.proto.map(protoName)),
-      appProto: when.appProto === undefined ? null : new Set(when.appProto.map(folded)),
+      appProto: when.appProto === undefined ? null : new Set(when.appProto.map(plain)),
     };
     ready.set(when, asked);
   }
@@ -98,15 +98,16 @@ function inRanges(value: number, ranges: readonly (readonly [number, number])[])
 
 /** Equal but for case and outer space; an empty value equals nothing. */
 function hasText(wanted: ReadonlySet<string>, value: string): boolean {
-  const fold = folded(value);
+  const fold = plain(value);
   return fold !== '' && wanted.has(fold);
 }
 
-/** Texts that rules have, such as categories, without case and outer space; the same few come again and again. */
+/** The same few texts of rules, such as categories, come again and again. */
 const folds = new Map<string, string>();
 const FOLDS = 1000;
 
-function folded(text: string): string {
+/** A category, protocol or metadata value as it is compared: without case and outer space. */
+export function plain(text: string): string {
   const known = folds.get(text);
   if (known !== undefined) return known;
   const fold = text.trim().toLowerCase();
@@ -132,15 +133,17 @@ function isEndInside(
   return role === 'lateral' || role === (which === 'initiator' ? 'outbound' : 'inbound');
 }
 
-function signatureHas(signature: string, wanted: string | RegExp): boolean {
+/** Whether a signature is meant by the text or expression. */
+export function signatureHas(signature: string, wanted: string | RegExp): boolean {
   // search() ignores lastIndex, so a pattern with the g or y flag cannot answer differently the second time.
   if (typeof wanted !== 'string') return signature.search(wanted) >= 0;
   return signature.toLowerCase().includes(wanted.toLowerCase());
 }
 
-function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metadata: Metadata): boolean {
+/** Whether each key has one of its values. */
+export function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metadata: Metadata): boolean {
   for (const key in wanted) {
-    const values = new Set((wanted[key] as readonly string[]).map(folded));
+    const values = new Set((wanted[key] as readonly string[]).map(plain));
     if (!metadataValues(metadata, key).some((value) => hasText(values, value))) return false;
   }
   return true;
