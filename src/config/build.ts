@@ -37,12 +37,7 @@ function versionOf(written: Written): string {
 
 /** Keys that are read and checked, and that this version does not act on; a function gives the part that counts. */
 const NOT_YET: readonly (readonly [path: string, of: (written: Written) => unknown])[] = [
-  ['suricata.trusted_proxies', (w) => w.suricata.trusted_proxies],
-  ['suricata.metadata_actions', (w) => w.suricata.metadata_actions],
   ['filter.rules', (w) => w.filter.rules],
-  ['repeat_offenders', (w) => w.repeat_offenders],
-  ['limits.unproven.scope', (w) => w.limits.unproven.scope],
-  ['limits.when_reached', (w) => w.limits.when_reached],
   ['redis.sentinels', (w) => w.redis.sentinels],
   ['redis.cluster', (w) => w.redis.cluster],
   ['enforcement.backend: nftables', (w) => w.enforcement.backend === 'nftables'],
@@ -61,11 +56,6 @@ function inactiveKeys(written: Written): string[] {
     const value = of(written);
     return value !== 'off' && value !== false && !isDeepStrictEqual(value, of(base));
   }).map(([path]) => path);
-  for (const line of written.policy) {
-    for (const condition of line.when.notJudged) {
-      keys.push(`policy line "${line.name}" (${condition}): the line matches nothing`);
-    }
-  }
   return keys;
 }
 
@@ -109,6 +99,11 @@ function filter({ syn, icmp, scan }: Written['filter']): Config['filter'] {
   };
 }
 
+function repeatOffenders(written: Written['repeat_offenders']): Config['repeatOffenders'] {
+  if (written === 'off') return null;
+  return { multiply: written.multiply, neverOver: written.never_over, forgetAfter: written.forget_after };
+}
+
 /** A policy line as it stands in the file. */
 export type WrittenLine = Required<Pick<PolicyLine, 'line' | 'text'>>;
 
@@ -118,11 +113,7 @@ export type WrittenLine = Required<Pick<PolicyLine, 'line' | 'text'>>;
  */
 export function build(written: Written, file: string, lineOf: (index: number) => WrittenLine | null): Config {
   const { suricata, limits, redis, enforcement, queue, history } = written;
-  const policy: PolicyLine[] = written.policy.flatMap((line, index) =>
-    line.when.notJudged.length > 0
-      ? []
-      : [{ name: line.name, line: 0, ...lineOf(index), when: line.when.conditions, then: line.then }],
-  );
+  const policy: PolicyLine[] = written.policy.map((line, index) => ({ ...line, line: 0, ...lineOf(index) }));
   return {
     file,
     policyVersion: versionOf(written),
@@ -140,14 +131,18 @@ export function build(written: Written, file: string, lineOf: (index: number) =>
       ignoreAlertsOlderThan: suricata.ignore_alerts_older_than,
       longestLine: suricata.longest_line,
       trustedProxies: suricata.trusted_proxies,
+      metadataActions: suricata.metadata_actions,
     },
     quarantine: written.quarantine === 'off' ? null : written.quarantine,
     filter: filter(written.filter),
     policy,
     otherwise: written.otherwise,
+    repeatOffenders: repeatOffenders(written.repeat_offenders),
     limits: {
       newBansPerMinute: limits.new_bans_per_minute,
       totalBans: limits.total_bans,
+      knownGoodShare: limits.known_good_share === 'off' ? null : limits.known_good_share,
+      whenReached: limits.when_reached,
       widest: limits.widest,
       unprovenNeverOver: limits.unproven.never_over,
     },

@@ -11,6 +11,7 @@ import { RedisConnection } from '../blocklist/connection.js';
 import { Keys } from '../blocklist/keys.js';
 import { ManualActs } from '../blocklist/manual.js';
 import { Mirror } from '../blocklist/mirror.js';
+import { Offences } from '../blocklist/offences.js';
 import { OfflineJournal } from '../blocklist/offline-journal.js';
 import { QuarantineState } from '../blocklist/quarantine.js';
 import { RawEdits } from '../blocklist/raw-edits.js';
@@ -132,12 +133,18 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   const recent = new RecentDecisions();
   const offline = new OfflineJournal(`${first.state}/offline.journal`);
   const store = new Store({ connection, keys, mirror, offline, clock, log });
+  const offences = new Offences({ connection, keys, skew: () => mirror.skew, log });
   const limits = new BanLimits({
     newBansPerMinute: first.limits.newBansPerMinute,
     totalBans: first.limits.totalBans,
+    knownGoodShare: first.limits.knownGoodShare,
+    whenReached: first.limits.whenReached,
     clock,
     isBanned: (text) => mirror.get('ban', text) !== undefined,
     total: () => mirror.status().entries,
+    // The packet path does not tell yet who had complete sessions lately.
+    isKnownGood: null,
+    onReached: (limit, why) => log.error({ alarm: 'limit_reached', limit }, why),
   });
   const rules = new RulesetSource({
     path: first.suricata.rules,
@@ -163,6 +170,7 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
       isInfrastructure: (prefix) => facts.isInfrastructure(prefix),
       isOwn: (words) => facts.isOwn(words),
       ruleFacts: (sid, gid) => (rules.ruleset === null ? null : ruleFacts(rules.ruleset, sid, gid)),
+      exceptionInside: (network) => mirror.facts.exceptionInside(network),
     });
   const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
   // More than the mode: whoever is allowed must be known before anybody is decided to be banned.
@@ -179,7 +187,18 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
           log,
         });
   const keep = { add: (decided: Decided) => history?.add(decided) };
-  const decisions = new Decisions({ context, quarantine, limits, store, recent, history: keep, waitsFor, clock, log });
+  const decisions = new Decisions({
+    context,
+    quarantine,
+    limits,
+    store,
+    offences,
+    recent,
+    history: keep,
+    waitsFor,
+    clock,
+    log,
+  });
   const onContact = history === null ? null : (record: ContactRecord) => history.addContact(record);
   const alertPath = new AlertPath({
     config: first,

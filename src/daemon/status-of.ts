@@ -1,5 +1,7 @@
+import type { EpochMs } from '../base/clock.js';
+import type { LimitState } from '../policy/limits.js';
 import type { Parts } from './compose.js';
-import type { DaemonStatus } from './status.js';
+import type { Alarm, DaemonStatus } from './status.js';
 
 /** Gathers the status from the parts. Runs `iptables-save` for the drop counters, about 10 ms. */
 export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonStatus> {
@@ -23,7 +25,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
   const queue = filterPath.health();
   const eve = alertPath.status();
   const mode = mirror.mode;
-  const limit = limits.state.reached;
+  const limit = limits.state;
   const rules = parts.rules.status();
   const base = {
     version: parts.version,
@@ -46,6 +48,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       allowed: list.allowed,
       held: list.held,
       offline: store.waiting,
+      givenUp: store.givenUp,
       refused: list.refused,
     },
     kernel: {
@@ -72,16 +75,18 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
     eve: eve.paths,
     decisions: decisions.counts.toJSON(),
     history: parts.history?.status() ?? null,
+    windows: decisions.memory.status(),
     limits: {
-      reached:
-        limit === null ? null : `limits.${limit} was reached: automatic bans stop; go on by: barricata mode enforce`,
+      reached: limit.why,
+      newBansLastMinute: limit.lastMinute,
+      knownGoodShare: config.limits.knownGoodShare === null ? 'off' : limit.knownGoodShare,
     },
     protections: {
       protectedNetworks: facts.size,
       sshPeers: liveFacts.current().sshPeers.length,
       problems: liveFacts.current().problems,
     },
-  } satisfies Omit<DaemonStatus, 'ready' | 'problems'>;
+  } satisfies Omit<DaemonStatus, 'ready' | 'problems' | 'alarms'>;
   // A path that exists and cannot be opened keeps it from being ready; one that does not exist yet does not.
   const unopened = base.eve.filter((path) => !path.opened && path.problem !== null);
   const ready =
@@ -93,11 +98,17 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
     parts.heartbeat.problem === null &&
     alertPath.problem === null &&
     unopened.length === 0;
-  return { ...base, ready, problems: problemsOf(base, parts, eve.problems) };
+  const alarms = limitAlarms(limit, parts.clock.now());
+  return { ...base, ready, alarms, problems: problemsOf(base, parts, eve.problems) };
+}
+
+function limitAlarms({ why, since }: LimitState, now: EpochMs): Alarm[] {
+  if (why === null) return [];
+  return [{ name: 'limit_reached', since: new Date(now - since).toISOString(), detail: why }];
 }
 
 function problemsOf(
-  base: Omit<DaemonStatus, 'ready' | 'problems'>,
+  base: Omit<DaemonStatus, 'ready' | 'problems' | 'alarms'>,
   { kernel, alertPath, heartbeat, settings }: Omit<Parts, 'services'>,
   unmatched: readonly { readonly problem: string }[],
 ): string[] {

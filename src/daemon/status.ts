@@ -1,6 +1,32 @@
 import type { EpochMs } from '../base/clock.js';
 import type { RunMode } from '../blocklist/mode.js';
 
+/** Names of CONTRACT section 6. */
+export type AlarmName =
+  | 'not_enforcing'
+  | 'store_down'
+  | 'store_emptied'
+  | 'eve_stalled'
+  | 'canary_broken'
+  | 'capacity'
+  | 'limit_reached'
+  | 'flood'
+  | 'queue_unfiltered'
+  | 'protected_hit'
+  | 'flag_outbound'
+  | 'policy_rejected'
+  | 'allow_expiring'
+  | 'clock_skew'
+  | 'host_missing';
+
+/** Something that a person has to look at, from when it began until it is over. */
+export interface Alarm {
+  readonly name: AlarmName;
+  /** ISO 8601 UTC. */
+  readonly since: string;
+  readonly detail: string;
+}
+
 /**
  * What `barricata status -o json` prints (CONTRACT section 2; more fields may be
  * added). Counts are since the start of the daemon.
@@ -30,7 +56,10 @@ export interface DaemonStatus {
     readonly entries: number;
     readonly allowed: number;
     readonly held: number;
+    /** Batches that wait for Redis. */
     readonly offline: number;
+    /** Entries decided while Redis was away that it refused for good. */
+    readonly givenUp: number;
     readonly refused: number;
   };
   readonly kernel: {
@@ -81,7 +110,15 @@ export interface DaemonStatus {
     readonly lost: { readonly alerts: number; readonly contacts: number };
     readonly problem: string | null;
   } | null;
-  readonly limits: { readonly reached: string | null };
+  /** Attackers counted for `distinct_sids`, and those forgotten because there were too many. */
+  readonly windows: { readonly initiators: number; readonly forgotten: number };
+  readonly limits: {
+    /** The limit on automatic bans that was reached, and what that means. */
+    readonly reached: string | null;
+    readonly newBansLastMinute: number;
+    /** Known good clients among those, 0..1; `unknown` while nothing tells who is one: that limit is not in force then. */
+    readonly knownGoodShare: number | 'unknown' | 'off';
+  };
   readonly protections: {
     readonly protectedNetworks: number;
     readonly sshPeers: number;
@@ -92,6 +129,7 @@ export interface DaemonStatus {
    * Redis answers, this host's name is its own, and every existing eve source is open.
    */
   readonly ready: boolean;
+  readonly alarms: readonly Alarm[];
   /** What keeps it from being ready, and other things a person should know, worst first. */
   readonly problems: readonly string[];
 }

@@ -50,6 +50,17 @@ function wholeOf({ family, w0, w1, w2, w3 }: AddressWords, text: string): Prefix
   return { family, w0, w1, w2, w3, length: widthOf(family), text };
 }
 
+/** Reads one address in any spelling as the prefix that is exactly it; `null` when it is not an address. */
+export function parseHost(text: unknown): Prefix | null {
+  if (typeof text !== 'string') return null;
+  const words = parseWords(text);
+  if (words === null) return null;
+  // Dotted decimal has one spelling only.
+  if (words.family === 4) return wholeOf(words, text);
+  const host = unmapped(words);
+  return wholeOf(host, formatWords(host));
+}
+
 /**
  * Reads `address` or `address/length` in any spelling. IPv4-mapped networks of
  * at least /96 become IPv4. Set host bits are refused, with the corrected form.

@@ -1,10 +1,13 @@
+import type { EpochMs } from '../base/clock.js';
 import type { PolicyConditions, PolicyLine, Side } from '../config/config.js';
-import type { Address } from '../net/address.js';
-import { contains, hostPrefix } from '../net/prefix.js';
-import type { EveAlert } from '../suricata/eve-alert.js';
+import { contains } from '../net/prefix.js';
+import { type Endpoint, type EveAlert, protoName } from '../suricata/eve-alert.js';
 import { type Attribution, isInside } from './attribution.js';
+import type { Role } from './ban.js';
 import type { DecisionContext } from './context.js';
 import type { Evidence } from './evidence.js';
+import type { PolicyMemory } from './memory.js';
+import { type Metadata, metadataFor, metadataValues, metadataVeto } from './metadata.js';
 
 /** One alert with what was found out about it: what policy lines are asked about. */
 export interface Case {
@@ -13,26 +16,66 @@ export interface Case {
   readonly evidence: Evidence;
 }
 
-type Facts = Pick<DecisionContext, 'home' | 'isOwn'>;
+type Facts = Pick<DecisionContext, 'home' | 'isOwn' | 'ruleFacts'>;
 
-/** The first line whose every condition holds, or `null`: then `otherwise` decides. */
-export function firstMatch(lines: readonly PolicyLine[], one: Case, facts: Facts): PolicyLine | null {
-  for (const line of lines) if (matches(line.when, one, facts)) return line;
+/**
+ * The first line whose every condition holds, or `null`.
+ * @param memory where alerts are counted for `distinct_sids`; without one such lines match nothing
+ * @param at when the event happened
+ */
+export function firstMatch(
+  lines: readonly PolicyLine[],
+  one: Case,
+  facts: Facts,
+  memory: PolicyMemory | null,
+  at: EpochMs,
+): PolicyLine | null {
+  for (const line of lines) {
+    if (!matches(line.when, one, facts)) continue;
+    if (line.when.distinctSids === undefined || hasEnough(lines, line, one, facts, memory, at)) return line;
+  }
   return null;
 }
 
-/** Whether every condition that is present holds. What is unknown never matches, so that doubt reaches no line. */
+/** Conditions on words and numbers in the form in which they are asked. */
+interface Asked {
+  readonly sid: ReadonlySet<number> | null;
+  readonly category: ReadonlySet<string> | null;
+  readonly proto: ReadonlySet<string> | null;
+  readonly appProto: ReadonlySet<string> | null;
+}
+
+/** The conditions of a configuration never change in place, so that each line is made ready once. */
+const ready = new WeakMap<PolicyConditions, Asked>();
+
+function askedOf(when: PolicyConditions): Asked {
+  let asked = ready.get(when);
+  if (asked === undefined) {
+    asked = {
+      sid: when.sid === undefined ? null : new Set(when.sid),
+      category: when.category === undefined ? null : new Set(when.category.map(plain)),
+      proto: when.proto === undefined ? null : new Set(when.proto.map(protoName)),
+      appProto: when.appProto === undefined ? null : new Set(when.appProto.map(plain)),
+    };
+    ready.set(when, asked);
+  }
+  return asked;
+}
+
+/** Whether every condition that is present holds, but for `distinct_sids`. What is unknown never matches, so that doubt reaches no line. */
 export function matches(when: PolicyConditions, one: Case, facts: Facts): boolean {
   const { alert, attribution, evidence } = one;
-  if (when.sid !== undefined && !when.sid.includes(alert.sid)) return false;
+  const { severity } = when;
+  const { sid, category, proto, appProto } = askedOf(when);
+  if (sid !== null && !sid.has(alert.sid)) return false;
   if (when.sidRange !== undefined && !inRanges(alert.sid, when.sidRange)) return false;
-  if (when.severity !== undefined && !inRanges(alert.severity, [when.severity])) return false;
-  if (when.category !== undefined && !includesText(when.category, alert.category)) return false;
-  if (when.proto !== undefined && !when.proto.some((name) => protoName(name) === protoName(alert.proto))) return false;
-  if (when.appProto !== undefined && !includesText(when.appProto, alert.appProto ?? '')) return false;
+  if (severity !== undefined && (alert.severity < severity[0] || alert.severity > severity[1])) return false;
+  if (category !== null && !hasText(category, alert.category)) return false;
+  if (proto !== null && !proto.has(alert.proto)) return false;
+  if (appProto !== null && !hasText(appProto, alert.appProto ?? '')) return false;
   if (when.proven !== undefined && when.proven !== (evidence.proof !== null)) return false;
-  if (when.from !== undefined && !onSide(when.from, attribution.initiator?.address, facts)) return false;
-  if (when.to !== undefined && !onSide(when.to, attribution.responder?.address, facts)) return false;
+  if (when.from !== undefined && !onSide(when.from, 'initiator', attribution, facts)) return false;
+  if (when.to !== undefined && !onSide(when.to, 'responder', attribution, facts)) return false;
   if (when.destPort !== undefined) {
     // The port of the server: in a packet to the client `dest_port` is the client's own.
     const port = (attribution.responder ?? alert.dest)?.port ?? null;
@@ -40,7 +83,13 @@ export function matches(when: PolicyConditions, one: Case, facts: Facts): boolea
   }
   if (when.signature !== undefined && !when.signature.some((wanted) => signatureHas(alert.signature, wanted)))
     return false;
-  return when.meta === undefined || metaMatches(when.meta, alert.metadata);
+  if (when.internal !== undefined && !isInternal(when.internal, attribution.role)) return false;
+  return when.meta === undefined || metaMatches(when.meta, metadataFor(alert, facts));
+}
+
+/** An alert of unknown role is neither internal nor not. */
+function isInternal(wanted: boolean | 'ban', role: Role): boolean {
+  return wanted === false ? role === 'inbound' || role === 'outbound' : role === 'lateral';
 }
 
 function inRanges(value: number, ranges: readonly (readonly [number, number])[]): boolean {
@@ -48,56 +97,76 @@ function inRanges(value: number, ranges: readonly (readonly [number, number])[])
 }
 
 /** Equal but for case and outer space; an empty value equals nothing. */
-function includesText(wanted: readonly string[], value: string): boolean {
-  const plain = value.trim().toLowerCase();
-  return plain !== '' && wanted.some((one) => one.trim().toLowerCase() === plain);
+function hasText(wanted: ReadonlySet<string>, value: string): boolean {
+  const fold = plain(value);
+  return fold !== '' && wanted.has(fold);
 }
 
-const PROTOS: Readonly<Record<string, string>> = {
-  ICMPV6: 'IPV6-ICMP',
-  '1': 'ICMP',
-  '6': 'TCP',
-  '17': 'UDP',
-  '58': 'IPV6-ICMP',
-};
+/** The same few texts of rules, such as categories, come again and again. */
+const folds = new Map<string, string>();
+const FOLDS = 1000;
 
-function protoName(name: string): string {
-  const upper = name.trim().toUpperCase();
-  return PROTOS[upper] ?? upper;
+/** A category, protocol or metadata value as it is compared: without case and outer space. */
+export function plain(text: string): string {
+  const known = folds.get(text);
+  if (known !== undefined) return known;
+  const fold = text.trim().toLowerCase();
+  if (folds.size < FOLDS && text.length <= 200) folds.set(text, fold);
+  return fold;
 }
 
-function onSide(side: Side, address: Address | undefined, facts: Facts): boolean {
-  if (address === undefined) return false;
-  const host = hostPrefix(address);
-  if (side === 'home') return isInside(host, facts);
-  if (side === 'outside') return !isInside(host, facts);
-  return side.networks.some((network) => contains(network, host));
+function onSide(side: Side, which: 'initiator' | 'responder', attribution: Attribution, facts: Facts): boolean {
+  const end = attribution[which];
+  if (end === null) return false;
+  if (typeof side === 'object') return side.networks.some((network) => contains(network, end.host));
+  return (side === 'home') === isEndInside(which, end, attribution, facts);
 }
 
-function signatureHas(signature: string, wanted: string | RegExp): boolean {
+/** A role says on which side both ends are, unless the packet went to a group address. */
+function isEndInside(
+  which: 'initiator' | 'responder',
+  end: Endpoint,
+  { role, doubt }: Attribution,
+  facts: Facts,
+): boolean {
+  if (role === 'unknown' || doubt?.kind === 'special_destination') return isInside(end.host, facts);
+  return role === 'lateral' || role === (which === 'initiator' ? 'outbound' : 'inbound');
+}
+
+/** Whether a signature is meant by the text or expression. */
+export function signatureHas(signature: string, wanted: string | RegExp): boolean {
   // search() ignores lastIndex, so a pattern with the g or y flag cannot answer differently the second time.
   if (typeof wanted !== 'string') return signature.search(wanted) >= 0;
   return signature.toLowerCase().includes(wanted.toLowerCase());
 }
 
-function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metadata: EveAlert['metadata']): boolean {
-  return Object.entries(wanted).every(([key, values]) =>
-    metadataValues(metadata, key).some((value) => includesText(values, value)),
-  );
+/** Whether each key has one of its values. */
+export function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metadata: Metadata): boolean {
+  for (const key in wanted) {
+    const values = new Set((wanted[key] as readonly string[]).map(plain));
+    if (!metadataValues(metadata, key).some((value) => hasText(values, value))) return false;
+  }
+  return true;
 }
 
-/** The values of a metadata key in any case; the author of a rule chooses keys, so only own ones count. */
-export function metadataValues(metadata: EveAlert['metadata'], key: string): readonly string[] {
-  const exact = Object.hasOwn(metadata, key) ? metadata[key] : undefined;
-  if (exact !== undefined) return exact;
-  const lower = key.toLowerCase();
-  return Object.entries(metadata).find(([name]) => name.toLowerCase() === lower)?.[1] ?? [];
-}
-
-/** Whether a metadata value marks the alert as no ground for a ban; names the value, or `null`. */
-export function metadataVeto(metadata: EveAlert['metadata']): string | null {
-  const has = (key: string, value: string) =>
-    metadataValues(metadata, key).some((v) => v.trim().toLowerCase() === value);
-  if (has('signature_severity', 'informational')) return 'the rule calls itself signature_severity Informational';
-  return has('confidence', 'low') ? 'the rule calls itself confidence Low' : null;
+/**
+ * Counts an alert for a line that asks for `distinct_sids`. One that could not
+ * ban by itself, because it is doubtful who attacked or because its rule says
+ * that it is no ground for a ban, is not one of several attacks either.
+ */
+function hasEnough(
+  lines: readonly PolicyLine[],
+  line: PolicyLine,
+  one: Case,
+  facts: Facts,
+  memory: PolicyMemory | null,
+  at: EpochMs,
+): boolean {
+  const { alert, attribution, evidence } = one;
+  const { initiator, doubt } = attribution;
+  if (memory === null || initiator === null || doubt !== null || evidence.sourceIsChance) return false;
+  if (metadataVeto(metadataFor(alert, facts)) !== null) return false;
+  const from = initiator.host;
+  const of = { alert, initiator: from, inside: isInside(from, facts), proven: evidence.proof !== null };
+  return memory.enough(lines, line, of, at);
 }

@@ -1,7 +1,6 @@
 import { type EpochMs, FOREVER, type Seconds } from '../base/clock.js';
-import type { PolicyLine } from '../config/config.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
-import type { BanRecord, Role } from './ban.js';
+import { type BanRecord, NO_EFFECT, type Role } from './ban.js';
 import type { DecisionContext } from './context.js';
 import type { Case } from './match.js';
 
@@ -10,8 +9,20 @@ const LONGEST = 200;
 
 /** One short printable line: control characters and line ends could fake lines in a terminal or a log. */
 export function plainLine(text: string): string {
+  if (isPlain(text)) return text;
   const line = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
   return line.length > LONGEST ? `${line.slice(0, LONGEST - 1)}…` : line;
+}
+
+/** Whether the text is one short line of ASCII already, as those of nearly all rules are. */
+function isPlain(text: string): boolean {
+  const { length } = text;
+  if (length > LONGEST || text.charCodeAt(0) === 32 || text.charCodeAt(length - 1) === 32) return false;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 32 || code > 126) return false;
+  }
+  return true;
 }
 
 /** ISO 8601 UTC of a time that is known to be one. */
@@ -57,8 +68,8 @@ export function automaticRecord(
   };
 }
 
-/** The record of a ban for an alert. */
-export function alertRecord(one: Case, line: PolicyLine | null, context: DecisionContext, at: EpochMs): BanRecord {
+/** The record of a ban for an alert. @param policy name of what asked for it */
+export function alertRecord(one: Case, policy: string, context: DecisionContext, at: EpochMs): BanRecord {
   const { alert, attribution, evidence } = one;
   const signature = plainLine(alert.signature);
   return {
@@ -66,7 +77,7 @@ export function alertRecord(one: Case, line: PolicyLine | null, context: Decisio
       reason: signature || `Suricata rule ${alert.gid}:${alert.sid}`,
       source: 'suricata',
       scope: evidence.proof === null ? 'host' : 'fleet',
-      policy: line === null ? 'otherwise' : line.name,
+      policy,
       target: attribution.responder?.address ?? null,
       role: attribution.role,
       at,
@@ -78,6 +89,7 @@ export function alertRecord(one: Case, line: PolicyLine | null, context: Decisio
     category: plainLine(alert.category) || null,
     resolved_by: attribution.resolvedBy,
     proof: evidence.proof,
+    ...(attribution.via !== null && { effect: NO_EFFECT }),
     flow_id: alert.flowId,
   };
 }

@@ -1,5 +1,5 @@
 import type { EpochMs } from '../base/clock.js';
-import { parseTimestamp } from './eve-alert.js';
+import { parseTimestamp } from './timestamp.js';
 
 /**
  * What one `flow`, `http` or `tls` record says of who spoke to whom. The object

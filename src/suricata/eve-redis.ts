@@ -3,9 +3,9 @@ import type { Clock, EpochMs } from '../base/clock.js';
 import { Counters } from '../base/counters.js';
 import { BarricataError, messageOf } from '../base/errors.js';
 import { type Log, RateLimitedLog } from '../base/log.js';
-import { parseTimestamp } from './eve-alert.js';
 import { type EveFeed, EveLines, type EveLinesOptions } from './eve-feed.js';
 import type { EvePathStatus } from './eve-tailer.js';
+import { parseTimestamp } from './timestamp.js';
 
 /** How long (ms) Redis waits for lines before it says that there are none; below the time that a command may take. */
 export const BLOCK_MS = 1000;

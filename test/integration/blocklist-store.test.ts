@@ -1,5 +1,6 @@
-import { appendFileSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FOREVER, systemClock } from '../../src/base/clock.js';
 import { createLog } from '../../src/base/log.js';
@@ -425,6 +426,97 @@ describe.skipIf(!hasFeatures('redis-server'))('the store', () => {
     await expect(new RedisConnection('unix:///nowhere.sock').ready(50)).rejects.toMatchObject({ kind: 'unreachable' });
   });
 
+  const set = (...settings: string[]) => redis.cli('CONFIG', 'SET', ...settings);
+  const errors = (code: string) =>
+    Number(new RegExp(`errorstat_${code}:count=(\\d+)`).exec(redis.cli('INFO', 'errorstats'))?.[1] ?? 0);
+  const failingDisk = join('dump.rdb', 'in-the-way');
+
+  it.each([
+    ['OOM', () => set('maxmemory', '1'), () => set('maxmemory', '0')],
+    ['READONLY', () => redis.cli('REPLICAOF', '127.0.0.1', '1'), () => redis.cli('REPLICAOF', 'NO', 'ONE')],
+    ['NOREPLICAS', () => set('min-replicas-to-write', '1'), () => set('min-replicas-to-write', '0')],
+    [
+      'MISCONF',
+      async () => {
+        mkdirSync(join(redis.dir, failingDisk), { recursive: true });
+        set('save', '3600 1');
+        redis.cli('BGSAVE');
+        await waitFor('a failed save', () => redis.cli('INFO', 'persistence').includes('rdb_last_bgsave_status:err'));
+      },
+      () => {
+        set('save', '');
+        rmSync(join(redis.dir, 'dump.rdb'), { recursive: true });
+      },
+    ],
+  ])('keeps what waits while Redis says %s, however often it is asked', async (code, begin, end) => {
+    await redis.kill();
+    await waitFor('the loss', () => !host.connection.up);
+    expect(await host.commit(ban('203.0.113.9', 3600))).toEqual(['offline']);
+    await redis.start();
+    const before = errors(code);
+    await begin();
+    try {
+      expect(await host.commit(ban('203.0.113.10', 3600))).toEqual(['offline']);
+      await waitFor('two refusals', () => errors(code) >= before + 2, 20_000);
+      expect(host.store.waiting).toBeGreaterThan(0);
+      expect(host.mirror.get('ban', '203.0.113.10')).toBeGreaterThan(Date.now());
+    } finally {
+      await end();
+    }
+    await waitFor('the replay', () => host.store.waiting === 0, 20_000);
+    expect(redis.cli('EXISTS', key, 'barricata:ban:203.0.113.10')).toBe('2');
+    expect(host.store.givenUp).toBe(0);
+  });
+
+  it('gives up only the entry of the offline journal that Redis refuses, and counts it', async () => {
+    await redis.kill();
+    await waitFor('the loss', () => !host.connection.up);
+    const decisions = [8, 9, 10].map((n) => ban(`203.0.113.${n}`, 3600));
+    await host.store.commit({ decisions, position: { source: '/e.json', value: 7 } });
+    await host.commit(ban('203.0.113.11', 3600));
+    await host.stop();
+    // As another version might have written it.
+    const path = join(redis.dir, 'h1.journal');
+    const [first, ...rest] = readFileSync(path, 'utf8').split('\n');
+    const spoilt = (first as string)
+      .slice(9)
+      .replace(
+        '"{\\"t\\":\\"ban\\",\\"key\\":\\"barricata:ban:203.0.113.9',
+        '"{\\"t\\":\\"block\\",\\"key\\":\\"barricata:ban:203.0.113.9',
+      );
+    expect(spoilt).toContain('block');
+    writeFileSync(path, [`${crc32(spoilt).toString(16).padStart(8, '0')} ${spoilt}`, ...rest].join('\n'));
+    await redis.start();
+    await restart();
+    await waitFor('the replay', () => host.connection.up && host.store.waiting === 0);
+    expect(host.store.givenUp).toBe(1);
+    expect(redis.cli('KEYS', 'barricata:ban:*').split('\n').sort()).toEqual(
+      [10, 11, 8].map((n) => `barricata:ban:203.0.113.${n}`),
+    );
+    expect(await host.store.positions()).toEqual(new Map([['/e.json', 7]]));
+  });
+
+  it('waits for a person while the journal is a key of another type', async () => {
+    await redis.kill();
+    await waitFor('the loss', () => !host.connection.up);
+    expect(await host.commit(ban('203.0.113.9', 3600))).toEqual(['offline']);
+    await redis.start();
+    redis.cli('SET', 'barricata:journal', 'by mistake');
+    const typed = () => Number(/cmdstat_type:calls=(\d+)/.exec(redis.cli('INFO', 'commandstats'))?.[1] ?? 0);
+    const before = typed();
+    await waitFor('two looks', () => typed() > before + 8, 20_000);
+    expect(host.store.waiting).toBe(1);
+    expect(redis.cli('EXISTS', key)).toBe('0');
+    redis.cli('DEL', 'barricata:journal');
+    await waitFor('the replay', () => host.store.waiting === 0, 20_000);
+    expect(await acts()).toEqual(['ban']);
+  });
+
+  it('takes a pardon key of another type for none', async () => {
+    redis.cli('LPUSH', 'barricata:pardon:203.0.113.9', 'x');
+    expect(await host.commit(ban('203.0.113.9', 60))).toEqual(['stored']);
+  });
+
   it('refuses a host name that another machine uses', async () => {
     expect(await writeHeartbeat(host.connection, host.keys, 'm1', { mode: 'enforce' })).toBe(true);
     expect(await writeHeartbeat(host.connection, host.keys, 'm2', { mode: 'enforce' })).toBe(false);
@@ -477,6 +569,51 @@ describe.skipIf(!hasFeatures('redis-server'))('the store', () => {
     expect(record('barricata:ban:203.0.113.10/32')).toMatchObject({ note: 'seen' });
     expect(ttl('barricata:ban:2001:0db8:0000::0001')).toBeGreaterThan(3500);
     expect(redis.cli('EXISTS', 'barricata:ban:203.0.113.9', 'barricata:ban:2001:db8::1')).toBe('0');
+  });
+
+  it.each([
+    [
+      '203.0.113.9',
+      [
+        'ban:203.0.113.9/32',
+        'ban:::ffff:203.0.113.9',
+        'ban:0000:0000::0000:FFFF:CB00:7109',
+        'ban:::ffff:cb00:7109/128',
+      ],
+    ],
+    ['203.0.113.0/24', ['ban:::ffff:203.0.113.0/120', 'local:h2:0:0:0:0:0:FFFF:cb00:7100/120']],
+    [
+      '2001:db8:0:50::a',
+      [
+        'ban:2001:0db8:0000:0050:0000:0000:0000:000a',
+        'ban:2001:DB8:0:50::A/128',
+        'local:h1:2001:db8:0:50::0.0.0.10',
+        'local:another-host:2001:0DB8::50:0:0:0:A',
+      ],
+    ],
+    ['2001:db8::/32', ['ban:2001:0DB8::/32', 'local:h3:2001:db8:0:0:0:0:0:0/32']],
+  ])('lifts %s in every spelling and on every host', async (address, odd) => {
+    const others = ['ban:203.0.113.90', 'ban:203.0.113.0/25', 'ban:2001:db8::/33', 'ban:2001:db8:0:50::b', 'ban:x'];
+    for (const name of [...odd, `ban:${address}`, ...others]) redis.cli('SET', `barricata:${name}`, 'x');
+    const lifted = await manual.unban([address], { reason: 'done' }, actor);
+    expect(lifted.map(({ key }) => key).sort()).toEqual(
+      [`barricata:ban:${address}`, ...odd.map((name) => `barricata:${name}`)].sort(),
+    );
+    expect(new Set(lifted.map((entry) => entry.address))).toEqual(new Set([address]));
+    expect(redis.cli('KEYS', 'barricata:[bl]*:*').split('\n').sort()).toEqual(
+      others.map((name) => `barricata:${name}`).sort(),
+    );
+    for (const name of [`allow:${address}`, 'allow:::ffff:198.51.100.7']) redis.cli('SET', `barricata:${name}`, 'x');
+    expect(await manual.allowRemove(address, 'over', actor)).toHaveLength(1);
+    expect(await manual.allowRemove('198.51.100.7', 'over', actor)).toHaveLength(1);
+  });
+
+  it('lifts several at once, in every spelling', async () => {
+    for (const name of ['ban:203.0.113.9', 'ban:::ffff:203.0.113.10', 'local:h2:203.0.113.11', 'ban:203.0.113.12'])
+      redis.cli('SET', `barricata:${name}`, 'x');
+    const three = ['203.0.113.9', '203.0.113.10', '203.0.113.11'];
+    expect(await manual.unban(three, { reason: 'done' }, actor)).toHaveLength(3);
+    expect(redis.cli('KEYS', 'barricata:[bl]*:*')).toBe('barricata:ban:203.0.113.12');
   });
 
   it('finds every ban that covers an address, the narrowest first', async () => {

@@ -150,6 +150,9 @@ function stepsOfEntry({ record }: ListedEntry, known: ReadonlySet<string>): Step
           : `two-way exchange shown by ${record.proof}`,
     });
   }
+  if (record.effect !== undefined) {
+    steps.push({ check: 'effect', result: record.effect, detail: 'the packets here carry the address of its proxy' });
+  }
   if (record.policy !== null && record.policy_version !== null) {
     const detail = `"${record.policy}" of policy version ${record.policy_version}`;
     steps.push({ check: 'policy', result: 'ban', detail });
@@ -185,6 +188,8 @@ function ends(until: number): string {
 
 function headline({ banned, stored }: Answer, part: string): string {
   const [entry] = stored.entries;
+  if (entry?.record.effect !== undefined)
+    return `BANNED ${ends(entry.until)}${part}, WITHOUT EFFECT HERE (behind a proxy)`;
   if (banned === null)
     return entry
       ? `BANNED in Redis ${ends(entry.until)}; the kernel could not be asked`

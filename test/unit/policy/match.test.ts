@@ -3,7 +3,8 @@ import type { PolicyConditions } from '../../../src/config/config.js';
 import { prefix } from '../../../src/net/prefix.js';
 import { attribute } from '../../../src/policy/attribution.js';
 import { evidenceOf } from '../../../src/policy/evidence.js';
-import { matches, metadataVeto } from '../../../src/policy/match.js';
+import { matches } from '../../../src/policy/match.js';
+import { metadataVeto } from '../../../src/policy/metadata.js';
 import { guessServer } from '../../../src/policy/server-ports.js';
 import type { EveAlert } from '../../../src/suricata/eve-alert.js';
 import { alertFrom, contextFor } from './support.js';
@@ -62,8 +63,8 @@ describe('a policy line', () => {
   });
 
   it('knows the spellings of ICMPv6', () => {
-    for (const proto of ['IPV6-ICMP', 'ICMPV6', '58'])
-      expect(holds({ proto: ['icmpv6'] }, { proto }), proto).toBe(true);
+    for (const proto of ['IPv6-ICMP', 'icmpv6', '58', '058'])
+      expect(holds({ proto: [proto] }, { proto: 'IPV6-ICMP' }), proto).toBe(true);
     expect(holds({ proto: ['icmp'] }, { proto: 'IPV6-ICMP' })).toBe(false);
   });
 
