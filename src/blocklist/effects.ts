@@ -1,4 +1,4 @@
-import type { EpochMs } from '../base/clock.js';
+import { type EpochMs, FOREVER } from '../base/clock.js';
 import { prefix } from '../net/prefix.js';
 import type { Ban, Decision } from '../policy/ban.js';
 import { offenderOf } from '../policy/past-bans.js';
@@ -75,6 +75,11 @@ export class Effects {
   }
 }
 
+/** An end of ours as Redis counts it, -1 for permanent. @param skew Redis time minus our time, ms */
+export function inRedisTime(until: EpochMs, skew: number): number {
+  return until === FOREVER ? -1 : endsOf(until + skew);
+}
+
 /** The prefixes whose pardon holds for this one too: itself, and the /64 of an IPv6 address. */
 export function pardonable(text: string): string[] {
   if (!text.includes(':')) return [text];
@@ -98,7 +103,7 @@ function banFields(decision: Decision & { kind: 'ban' | 'would_ban' }, { keys, s
     ...(isBan && onHost ? { fleet: keys.ban(ban.prefix) } : {}),
     ...(isBan ? { pardons: pardonable(ban.prefix).map(keys.pardon) } : {}),
     ...(isBan && ban.offence ? { offence: offenceFields(ban, ban.offence, keys) } : {}),
-    ends: ban.until === Number.POSITIVE_INFINITY ? -1 : endsOf(ban.until + skew),
+    ends: inRedisTime(ban.until, skew),
     head: encodeHead(record),
     ...times(record.last),
     count: record.count,

@@ -100,6 +100,10 @@ function build(): Command {
     'why an address is banned, or what kept it from being banned',
     () => import('./commands/why.js'),
   );
+  verb('audit [address]', 'who did what, newest first, from the journal', () => import('./commands/audit.js'))
+    .option('--since <duration>', 'only what is at most this old')
+    .option('--by <name>', 'only what this person did')
+    .option('--act <act>', 'only this: ban, extend, unban, edit, note, allow, disallow, would, flag, mode...');
   verb(
     'replay <eve...>',
     'what a policy would have done with records of the past',
@@ -114,6 +118,7 @@ function build(): Command {
       'rules of Suricata, for what alerts do not say and for captures; may be repeated',
       repeated,
     )
+    .option('--quarantine', 'take the rules of --rules for new: they only would ban, until they pass')
     .option('--compare-naive', 'count what "ban src_ip at severity 1-2" would have banned');
   verb('mode [what...]', 'show or set: observe, enforce, off, pause DURATION', () => import('./commands/mode.js'))
     .option('--host <name>', 'this host only')

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { type Document, isMap, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument, stringify, visit } from 'yaml';
 import { messageOf } from '../base/errors.js';
-import { build } from './build.js';
+import { build, type WrittenLine } from './build.js';
 import type { Config } from './config.js';
 import { ConfigError, type ConfigProblem } from './errors.js';
 import { problemsOf } from './problems.js';
@@ -110,10 +110,16 @@ export function parseConfig(text: string, file: string): Config {
   return build(read.data, file, (index) => policyLine(document, lines, index));
 }
 
-function policyLine(document: Document.Parsed, lines: LineCounter, index: number): number {
+/** Longest text of a policy line that is kept to be quoted. */
+const QUOTED = 500;
+
+function policyLine(document: Document.Parsed, lines: LineCounter, index: number): WrittenLine | null {
   const list = isMap(document.contents) ? document.contents.get('policy', true) : null;
-  const item = isSeq(list) ? (list.items[index] as { range?: readonly number[] | null } | undefined) : undefined;
-  return item?.range ? lines.linePos(item.range[0] as number).line : 0;
+  const item = isSeq(list) ? list.items[index] : undefined;
+  if (!isNode(item) || !item.range) return null;
+  const text = stringify(item.toJS(document), { collectionStyle: 'flow', lineWidth: 0 }).trim();
+  const quoted = text.length > QUOTED ? `${text.slice(0, QUOTED - 1)}…` : text;
+  return { line: lines.linePos(item.range[0]).line, text: quoted };
 }
 
 function keyAt(text: string, offset: number): string {

@@ -29,6 +29,7 @@ const FIXED = [
   'filter',
   'limits',
   'mode',
+  'history',
 ] as const;
 
 /** Exit code after a defect, and how long a stop may take then, ms. */

@@ -8,7 +8,7 @@ const SAMPLE = 20;
 
 /** What the command line may ask the daemon; see `cli/` for who asks what. */
 export function routesOf(parts: Omit<Parts, 'services'>, onStopAsked: () => void): Record<string, ControlRoute> {
-  const { kernel, reconciler, recent, mirror, facts, limits, acts, settings } = parts;
+  const { kernel, reconciler, recent, mirror, facts, limits, acts, settings, history } = parts;
   const canonical = (query: URLSearchParams) => {
     const prefix = parsePrefix(query.get('address') ?? '');
     if (isProblem(prefix)) throw new Error(prefix.detail);
@@ -57,6 +57,11 @@ export function routesOf(parts: Omit<Parts, 'services'>, onStopAsked: () => void
       return covering;
     },
     '/why': (query) => recent.of(canonical(query).text),
+    '/history/flush': async () => {
+      // What cannot be written is said by the status; whoever asks reads what is there.
+      await history?.flush(true).catch(() => undefined);
+      return history?.status() ?? null;
+    },
     '/held': () => {
       const sample: string[] = [];
       for (const { id, text } of mirror.level.held()) {

@@ -18,6 +18,11 @@ function isBlank(byte: number | undefined): boolean {
   return byte === 32 || byte === 9;
 }
 
+type ParseAlert = (record: unknown) => EveAlert | UnusableCause;
+
+/** A record that is no alert: the line is `buffer[start, end)`, and the value of its `event_type` begins at `value`. */
+export type OtherRecord = (buffer: Buffer, start: number, value: number, end: number) => void;
+
 /**
  * Finds the lines that carry an alert and reads only those.
  *
@@ -33,7 +38,7 @@ function isBlank(byte: number | undefined): boolean {
  */
 export class EveReader {
   readonly #longestLine: number;
-  readonly #parse: (record: unknown) => EveAlert | UnusableCause;
+  readonly #parse: ParseAlert;
   readonly unusable = new Counters<UnusableCause>();
   /** Lines and usable alerts so far. */
   lines = 0;
@@ -43,12 +48,16 @@ export class EveReader {
   /** Distances from the line's beginning at which the key was found, latest first. */
   readonly #places: number[] = new Array<number>(PLACES).fill(-1);
 
+  readonly #onOther: OtherRecord | undefined;
+
   /**
    * @param longestLine bytes; longer lines are passed over and counted
+   * @param onOther told of every record of another type
    * @param parse reads a record whose text says that it is an alert
    */
-  constructor(longestLine: number, parse: (record: unknown) => EveAlert | UnusableCause = parseAlert) {
+  constructor(longestLine: number, onOther?: OtherRecord, parse: ParseAlert = parseAlert) {
     this.#longestLine = longestLine;
+    this.#onOther = onOther;
     this.#parse = parse;
   }
 
@@ -101,6 +110,7 @@ export class EveReader {
       if (same < VALUE_AT) continue;
       while (same < COMPACT.length && buffer[key + same] === COMPACT[same]) same += 1;
       if (same === COMPACT.length) this.#take(buffer, start, end, into);
+      else this.#onOther?.(buffer, start, key + VALUE_AT, end);
       return true;
     }
     return false;
@@ -122,6 +132,7 @@ export class EveReader {
           this.#take(buffer, start, end, into);
           return;
         }
+        if (at === key) this.#onOther?.(buffer, start, i + 1, end);
       }
       const rest = buffer.subarray(at + KEY.length, end).indexOf(KEY);
       at = rest < 0 ? -1 : at + KEY.length + rest;
@@ -145,7 +156,9 @@ export class EveReader {
     while (to > from && (isBlank(buffer[to - 1]) || buffer[to - 1] === CARRIAGE_RETURN)) to -= 1;
     if (from === to) return;
     if (buffer[from] === OPEN_BRACE) {
-      if (buffer[to - 1] !== CLOSE_BRACE) this.unusable.add('truncated');
+      // A brace alone begins a record that is written over several lines.
+      if (to - from === 1) this.unusable.add('pretty_printed');
+      else if (buffer[to - 1] !== CLOSE_BRACE) this.unusable.add('truncated');
       else {
         const key = buffer.subarray(from, to).indexOf(KEY);
         if (key >= 0) this.#search(buffer, from, from + key, to, into);
