@@ -21,6 +21,11 @@ function isBlank(byte: number | undefined): boolean {
 /** A record that is no alert: the line is `buffer[start, end)`, and the value of its `event_type` begins at `value`. */
 export type OtherRecord = (buffer: Buffer, start: number, value: number, end: number) => void;
 
+export interface EveReaderOptions {
+  readonly parse?: (record: unknown) => EveAlert | UnusableCause;
+  readonly onOther?: OtherRecord | undefined;
+}
+
 /**
  * Finds the lines that carry an alert and reads only those.
  *
@@ -36,6 +41,7 @@ export type OtherRecord = (buffer: Buffer, start: number, value: number, end: nu
  */
 export class EveReader {
   readonly #longestLine: number;
+  readonly #parse: (record: unknown) => EveAlert | UnusableCause;
   readonly unusable = new Counters<UnusableCause>();
   /** Lines and usable alerts so far. */
   lines = 0;
@@ -49,10 +55,12 @@ export class EveReader {
 
   /**
    * @param longestLine bytes; longer lines are passed over and counted
+   * @param parse reads a record whose text says that it is an alert
    * @param onOther told of every record of another type
    */
-  constructor(longestLine: number, onOther?: OtherRecord) {
+  constructor(longestLine: number, { parse = parseAlert, onOther }: EveReaderOptions = {}) {
     this.#longestLine = longestLine;
+    this.#parse = parse;
     this.#onOther = onOther;
   }
 
@@ -172,7 +180,7 @@ export class EveReader {
       this.unusable.add('not_json');
       return;
     }
-    const alert = parseAlert(record);
+    const alert = this.#parse(record);
     if (typeof alert === 'string') this.unusable.add(alert);
     else {
       this.alerts += 1;

@@ -13,7 +13,7 @@ const netlink = [...config, 'netlink'];
 const protection = [...netlink, 'protection'];
 const policy = [...protection, 'filter', 'suricata', 'enforcement', 'policy'];
 const blocklist = [...policy, 'blocklist'];
-const daemon = [...blocklist, 'history', 'daemon'];
+const daemon = [...blocklist, 'history', 'replay', 'daemon'];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   base: [],
   net: base,
@@ -26,7 +26,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   policy: [...protection, 'filter', 'suricata', 'enforcement'],
   blocklist: policy,
   history: blocklist,
-  daemon: [...blocklist, 'history'],
+  replay: policy,
+  daemon: [...blocklist, 'history', 'replay'],
   cli: daemon,
 };
 
