@@ -10,8 +10,7 @@
 local stored = redis.call('HGET', KEYS[4], ARGV[1])
 if stored and tonumber(string.match(stored, '^(%d+) ') or '0') >= tonumber(ARGV[2]) then return {'duplicate'} end
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include ends
 local TAIL = '^(.*),"sids":%[([%d,]*)%],"last":"([^"]*)","count":(%d+),"until":(%w+)}$'
 
 local function number(n) return string.format('%.0f', n) end
@@ -24,14 +23,6 @@ end
 local function journal(act, e, before, after)
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', 100000, '*', 'at', ARGV[5], 'act', act, 'address', e.address, 'by', '',
     'from', 'daemon', 'host', ARGV[4], 'why', e.why, 'ticket', '', 'before', before, 'after', after)
-end
-
-local function endOf(key)
-  local left = redis.call('PTTL', key)
-  if left < 0 then return left end
-  local exact = redis.pcall('PEXPIRETIME', key)
-  if type(exact) == 'number' then return exact end
-  return now + left
 end
 
 local function put(key, text, ends)

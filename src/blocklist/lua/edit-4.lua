@@ -5,8 +5,7 @@
 --   6 pardon value, {at} standing for the time; 7 its lifetime in seconds; then
 --   the journal's field names and values
 -- Output: 1 when applied, 0 when the key has changed meanwhile
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include ends
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
   if ARGV[2] ~= '-2' then return 0 end
@@ -14,8 +13,8 @@ else
   if ARGV[2] == '-2' then return 0 end
   if kind == 'string' then
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-    local ends = redis.pcall('PEXPIRETIME', KEYS[1])
-    if type(ends) == 'number' and string.format('%.0f', ends) ~= ARGV[2] then return 0 end
+    local ends = endOf(KEYS[1])
+    if exact and string.format('%.0f', ends) ~= ARGV[2] then return 0 end
   end
 end
 if ARGV[3] == '' then

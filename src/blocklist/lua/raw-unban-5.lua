@@ -9,8 +9,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 for i = 1, 2 do
   if redis.call('ZSCORE', KEYS[3], 'c ' .. KEYS[i]) or redis.call('ZSCORE', KEYS[3], 'r ' .. KEYS[i]) then return 0 end
 end
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include ends
 redis.call('ZADD', KEYS[3], now, 'r ' .. KEYS[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 86400000)
 redis.call('HDEL', KEYS[4], KEYS[1])
