@@ -27,6 +27,19 @@ export interface ActResult {
   readonly after: ListedEntry | null;
 }
 
+/** An entry that a person asks for. */
+export interface WantedEntry {
+  /** Canonical. */
+  readonly address: string;
+  readonly until: EpochMs;
+  readonly reason: string;
+  readonly ticket?: string | null;
+  /** Also when the entry there lasts longer. */
+  readonly replace?: boolean;
+  /** The list that it was imported from. */
+  readonly import?: string | null;
+}
+
 /** A suppression written with a false positive lasts this long, in seconds. */
 const SUPPRESS_LIFETIME = 30 * 86_400;
 
@@ -53,34 +66,15 @@ export class ManualActs {
 
   /**
    * Bans for the whole fleet. Never shortens an existing ban unless `replace`.
-   * @param of `address` is canonical; whether it may be banned at all is the caller's question
+   * Whether the address may be banned at all is the caller's question.
    * @throws BlocklistError
    */
-  ban(
-    of: {
-      readonly address: string;
-      readonly until: EpochMs;
-      readonly reason: string;
-      readonly ticket?: string | null;
-      readonly replace?: boolean;
-      readonly import?: string | null;
-    },
-    actor: Actor,
-  ): Promise<ActResult> {
+  ban(of: WantedEntry, actor: Actor): Promise<ActResult> {
     return this.#put('ban', of, actor);
   }
 
   /** Never bans while it lasts. The same rules as `ban`. @throws BlocklistError kind `refused` when it is too wide */
-  async allow(
-    of: {
-      readonly address: string;
-      readonly until: EpochMs;
-      readonly reason: string;
-      readonly ticket?: string | null;
-      readonly replace?: boolean;
-    },
-    actor: Actor,
-  ): Promise<ActResult> {
+  async allow(of: WantedEntry, actor: Actor): Promise<ActResult> {
     const parsed = parseSuffix('allow', of.address);
     if ('problem' in parsed) throw new BlocklistError('allow', 'refused', `${of.address}: ${parsed.detail}`);
     return this.#put('allow', of, actor);
@@ -208,18 +202,7 @@ export class ManualActs {
     return written;
   }
 
-  #put(
-    kind: 'ban' | 'allow',
-    of: {
-      readonly address: string;
-      readonly until: EpochMs;
-      readonly reason: string;
-      readonly ticket?: string | null;
-      readonly replace?: boolean;
-      readonly import?: string | null;
-    },
-    actor: Actor,
-  ): Promise<ActResult> {
+  #put(kind: 'ban' | 'allow', of: WantedEntry, actor: Actor): Promise<ActResult> {
     const key = kind === 'ban' ? this.#keys.ban(of.address) : this.#keys.allow(of.address);
     return this.#change(key, of.address, (before) => {
       if (before !== null && before.until > of.until && !of.replace) return 'unchanged';
