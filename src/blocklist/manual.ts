@@ -92,9 +92,8 @@ export class ManualActs {
     of: { readonly reason: string; readonly ticket?: string | null; readonly falsePositive?: boolean },
     actor: Actor,
   ): Promise<ListedEntry[]> {
-    const wanted = new Set(addresses);
     const removed: ListedEntry[] = [];
-    for await (const page of this.#listing.pages('ban', (address) => wanted.has(address))) {
+    for await (const page of this.#listing.matching('ban', addresses)) {
       for (const entry of page) {
         if (await this.#remove(entry, 'unban', of, actor)) removed.push(entry);
         if (of.falsePositive) await this.#suppress(entry, of.reason, actor);
@@ -106,7 +105,7 @@ export class ManualActs {
   /** @throws BlocklistError */
   async allowRemove(address: string, reason: string, actor: Actor): Promise<ListedEntry[]> {
     const removed: ListedEntry[] = [];
-    for await (const page of this.#listing.pages('allow', (text) => text === address)) {
+    for await (const page of this.#listing.matching('allow', [address])) {
       for (const entry of page) if (await this.#remove(entry, 'disallow', { reason }, actor)) removed.push(entry);
     }
     return removed;
@@ -140,7 +139,7 @@ export class ManualActs {
 
   /** Every ban (or allow) in pages as Redis gives them; in no order. @throws BlocklistError */
   list(list: Listed): AsyncGenerator<ListedEntry[]> {
-    return this.#listing.pages(list, () => true);
+    return this.#listing.all(list);
   }
 
   /** The keys that name exactly this prefix; see `Listing.find`. @throws BlocklistError */
