@@ -45,6 +45,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       allowed: list.allowed,
       held: list.held,
       offline: store.waiting,
+      givenUp: store.givenUp,
       refused: list.refused,
     },
     kernel: {

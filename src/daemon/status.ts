@@ -30,7 +30,10 @@ export interface DaemonStatus {
     readonly entries: number;
     readonly allowed: number;
     readonly held: number;
+    /** Batches that wait for Redis. */
     readonly offline: number;
+    /** Entries decided while Redis was away that it refused for good. */
+    readonly givenUp: number;
     readonly refused: number;
   };
   readonly kernel: {

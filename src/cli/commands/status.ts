@@ -33,7 +33,8 @@ export function screen(s: DaemonStatus): string[] {
       'blocklist',
       `${number(s.blocklist.entries)} banned, ${number(s.blocklist.allowed)} allowed, ${number(s.blocklist.refused)} refused` +
         (s.blocklist.held ? mark('bad', `, ${number(s.blocklist.held)} held after a mass loss`) : '') +
-        (s.blocklist.offline ? `, ${number(s.blocklist.offline)} waiting for Redis` : ''),
+        (s.blocklist.offline ? `, ${number(s.blocklist.offline)} waiting for Redis` : '') +
+        (s.blocklist.givenUp ? `, ${number(s.blocklist.givenUp)} refused by Redis for good (see the log)` : ''),
     ),
     row(
       'kernel',
