@@ -14,10 +14,14 @@ const LARGEST_FILE = 4 * 2 ** 20;
  * @throws ConfigError with every problem at once: `unreadable`, `not_yaml` or `invalid`
  */
 export function loadConfig(file: string): Config {
-  return parseConfig(readText(file), file);
+  return parseConfig(readConfigText(file), file);
 }
 
-function readText(file: string): string {
+/**
+ * The text of the file, for whoever has to keep or quote it.
+ * @throws ConfigError `unreadable`, `not_yaml`
+ */
+export function readConfigText(file: string): string {
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);

@@ -29,7 +29,8 @@ import { Heartbeat } from './heartbeat.js';
 import { Kernel } from './kernel.js';
 import { RecentDecisions } from './recent-decisions.js';
 import { redisUrl } from './redis-url.js';
-import { routesOf } from './routes.js';
+import { type Asked, routesOf } from './routes.js';
+import { Settings } from './settings.js';
 import { Wanted } from './wanted.js';
 
 export interface ComposeOptions {
@@ -37,15 +38,15 @@ export interface ComposeOptions {
   readonly version: string;
   readonly log: Log;
   readonly clock?: Clock;
-  /** Asked to end, by the control socket. */
-  readonly onStopAsked: () => void;
+  /** What the control socket may ask of the whole program. */
+  readonly asked: Asked;
 }
 
 /** The parts of a running Barricata; `services` in the order in which they start. */
 export type Parts = ReturnType<typeof compose>;
 
-export function compose({ config: first, version, log, clock = systemClock, onStopAsked }: ComposeOptions) {
-  const settings: { config: Config; problems: readonly string[] } = { config: first, problems: [] };
+export function compose({ config: first, version, log, clock = systemClock, asked }: ComposeOptions) {
+  const settings = new Settings(first);
   const config = () => settings.config;
   const keys = new Keys(first.redis.prefix, first.host);
   const url = redisUrl(first);
@@ -66,7 +67,9 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     keys,
     clock,
     log,
-    fileMode: first.mode,
+    get fileMode() {
+      return config().mode;
+    },
     modeFile: `${first.state}/mode.json`,
     edits,
     // Listed networks are in the allow sets and never in Redis.
@@ -120,7 +123,9 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   const offline = new OfflineJournal(`${first.state}/offline.journal`);
   const store = new Store({ connection, keys, mirror, offline, clock, log });
   const limits = new BanLimits({
-    newBansPerMinute: first.limits.newBansPerMinute,
+    get newBansPerMinute() {
+      return config().limits.newBansPerMinute;
+    },
     totalBans: first.limits.totalBans,
     clock,
     isBanned: (text) => mirror.get('ban', text) !== undefined,
@@ -143,7 +148,9 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   const filterPath = new FilterPath({
     queue: new PacketQueue({
       numbers: first.queue.numbers,
-      filter: first.filter,
+      get filter() {
+        return config().filter;
+      },
       whenOverloaded: first.queue.whenOverloaded,
       dropping: first.mode === 'enforce',
       keepAlive: true,
@@ -181,7 +188,7 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     acts: new ManualActs(connection, keys, clock),
     redisCli: redisCliCommand(url),
   };
-  const control = new ControlServer(`${first.run}/control.sock`, routesOf(parts, onStopAsked));
+  const control = new ControlServer(`${first.run}/control.sock`, routesOf(parts, asked));
   const services: Service[] = [
     control,
     ...(redis ? [redis] : []),

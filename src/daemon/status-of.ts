@@ -33,6 +33,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       file: config.file,
       version: config.policyVersion,
       problems: settings.problems,
+      restartNeeded: settings.restartNeeded,
       inactive: config.inactive,
     },
     mode: mode.mode,
@@ -85,7 +86,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       sshPeers: liveFacts.current().sshPeers.length,
       problems: liveFacts.current().problems,
     },
-  } satisfies Omit<DaemonStatus, 'ready' | 'problems'>;
+  } satisfies Omit<DaemonStatus, 'ready' | 'problems' | 'alarms'>;
   // A path that exists and cannot be opened keeps it from being ready; one that does not exist yet does not.
   const unopened = base.eve.filter((path) => !path.opened && path.problem !== null);
   const ready =
@@ -97,11 +98,12 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
     parts.heartbeat.problem === null &&
     alertPath.problem === null &&
     unopened.length === 0;
-  return { ...base, ready, problems: problemsOf(base, parts, eve.problems) };
+  const alarms = [...settings.alarms];
+  return { ...base, ready, alarms, problems: problemsOf(base, parts, eve.problems) };
 }
 
 function problemsOf(
-  base: Omit<DaemonStatus, 'ready' | 'problems'>,
+  base: Omit<DaemonStatus, 'ready' | 'problems' | 'alarms'>,
   { kernel, alertPath, heartbeat, settings }: Omit<Parts, 'services'>,
   unmatched: readonly { readonly problem: string }[],
 ): string[] {

@@ -1,6 +1,32 @@
 import type { EpochMs } from '../base/clock.js';
 import type { RunMode } from '../blocklist/mode.js';
 
+/** Names of CONTRACT section 6. */
+export type AlarmName =
+  | 'not_enforcing'
+  | 'store_down'
+  | 'store_emptied'
+  | 'eve_stalled'
+  | 'canary_broken'
+  | 'capacity'
+  | 'limit_reached'
+  | 'flood'
+  | 'queue_unfiltered'
+  | 'protected_hit'
+  | 'flag_outbound'
+  | 'policy_rejected'
+  | 'allow_expiring'
+  | 'clock_skew'
+  | 'host_missing';
+
+/** Something that a person has to look at, from when it began until it is over. */
+export interface Alarm {
+  readonly name: AlarmName;
+  /** ISO 8601 UTC. */
+  readonly since: string;
+  readonly detail: string;
+}
+
 /**
  * What `barricata status -o json` prints (CONTRACT section 2; more fields may be
  * added). Counts are since the start of the daemon.
@@ -14,6 +40,8 @@ export interface DaemonStatus {
     readonly file: string;
     readonly version: string;
     readonly problems: readonly string[];
+    /** Keys of the file whose change waits for a restart. */
+    readonly restartNeeded: readonly string[];
     readonly inactive: readonly string[];
   };
   readonly mode: RunMode;
@@ -73,6 +101,7 @@ export interface DaemonStatus {
    * Redis answers, this host's name is its own, and every existing eve source is open.
    */
   readonly ready: boolean;
+  readonly alarms: readonly Alarm[];
   /** What keeps it from being ready, and other things a person should know, worst first. */
   readonly problems: readonly string[];
 }
