@@ -74,15 +74,18 @@ function inactiveKeys(written: Written): string[] {
 
 const isFile = (source: string) => source.startsWith('/');
 
-function neverBan(written: Written): Config['neverBan'] {
+function neverBan(written: Written, lineOf: (index: number) => number): Config['neverBan'] {
   const listed: NeverBanEntry[] = [];
-  for (const entry of written.never_ban) {
+  for (const [index, entry] of written.never_ban.entries()) {
     if (typeof entry === 'string') continue;
-    if ('text' in entry) listed.push({ prefix: entry, reason: 'listed under never_ban', ticket: null, until: null });
+    const line = lineOf(index);
+    if ('text' in entry)
+      listed.push({ prefix: entry, line, reason: 'listed under never_ban', ticket: null, until: null });
     else {
       const { until } = entry;
       listed.push({
         prefix: entry.address,
+        line,
         reason: entry.reason ?? 'listed under never_ban',
         ticket: entry.ticket ?? null,
         until:
@@ -117,8 +120,14 @@ function filter({ syn, icmp, scan }: Written['filter']): Config['filter'] {
 /**
  * Makes the configuration of what the schema read.
  * @param lineOf the 1-based line of a policy line by its position, 0 where the file has none
+ * @param neverBanLineOf the same of an entry of `never_ban`
  */
-export function build(written: Written, file: string, lineOf: (index: number) => number): Config {
+export function build(
+  written: Written,
+  file: string,
+  lineOf: (index: number) => number,
+  neverBanLineOf: (index: number) => number,
+): Config {
   const { suricata, limits, redis, enforcement, queue } = written;
   const policy: PolicyLine[] = written.policy.flatMap((line, index) =>
     line.when.notJudged.length > 0
@@ -134,7 +143,7 @@ export function build(written: Written, file: string, lineOf: (index: number) =>
     run: written.run,
     timeZone: written.time_zone,
     home: written.home,
-    neverBan: neverBan(written),
+    neverBan: neverBan(written, neverBanLineOf),
     bannablePrivate: written.bannable_private,
     suricata: {
       eve: suricata.eve.filter(isFile),

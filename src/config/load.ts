@@ -111,11 +111,12 @@ export function parseConfig(text: string, file: string): Config {
       [...broken, ...found].sort((a, b) => a.line - b.line),
     );
   }
-  return build(read.data, file, (index) => policyLine(document, lines, index));
+  const lineIn = (list: string) => (index: number) => itemLine(document, lines, list, index);
+  return build(read.data, file, lineIn('policy'), lineIn('never_ban'));
 }
 
-function policyLine(document: Document.Parsed, lines: LineCounter, index: number): number {
-  const list = isMap(document.contents) ? document.contents.get('policy', true) : null;
+function itemLine(document: Document.Parsed, lines: LineCounter, key: string, index: number): number {
+  const list = isMap(document.contents) ? document.contents.get(key, true) : null;
   const item = isSeq(list) ? (list.items[index] as { range?: readonly number[] | null } | undefined) : undefined;
   return item?.range ? lines.linePos(item.range[0] as number).line : 0;
 }

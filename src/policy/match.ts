@@ -49,8 +49,13 @@ function inRanges(value: number, ranges: readonly (readonly [number, number])[])
 
 /** Equal but for case and outer space; an empty value equals nothing. */
 function includesText(wanted: readonly string[], value: string): boolean {
-  const plain = value.trim().toLowerCase();
-  return plain !== '' && wanted.some((one) => one.trim().toLowerCase() === plain);
+  const text = plain(value);
+  return text !== '' && wanted.some((one) => plain(one) === text);
+}
+
+/** A category, protocol or metadata value as it is compared. */
+export function plain(text: string): string {
+  return text.trim().toLowerCase();
 }
 
 const PROTOS: Readonly<Record<string, string>> = {
@@ -61,7 +66,8 @@ const PROTOS: Readonly<Record<string, string>> = {
   '58': 'IPV6-ICMP',
 };
 
-function protoName(name: string): string {
+/** A transport protocol as it is compared: by name, in the spelling of Suricata. */
+export function protoName(name: string): string {
   const upper = name.trim().toUpperCase();
   return PROTOS[upper] ?? upper;
 }
