@@ -125,9 +125,9 @@ export const network = form<Prefix>(
 
 /** The value alone or a list of values; always gives a list. */
 export function listOf<T extends z.ZodType>(item: T, least = 0, emptyFix = 'write at least one') {
-  return z
-    .union([item, z.array(item).min(least, say('is empty', emptyFix))])
-    .transform((value) => (Array.isArray(value) ? value : [value]) as z.output<T>[]);
+  // The value alone is made a list by itself: it may be an array in its turn, such as a range.
+  const alone = item.transform((value) => [value as z.output<T>]);
+  return z.union([alone, z.array(item).min(least, say('is empty', emptyFix))]);
 }
 
 /** `true`/`false`, also as `on`/`off` and `yes`/`no`, which YAML 1.2 reads as text. */
