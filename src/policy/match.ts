@@ -80,13 +80,15 @@ function onSide(side: Side, address: Address | undefined, facts: Facts): boolean
   return side.networks.some((network) => contains(network, host));
 }
 
-function signatureHas(signature: string, wanted: string | RegExp): boolean {
+/** Whether a signature is meant by the text or expression. */
+export function signatureHas(signature: string, wanted: string | RegExp): boolean {
   // search() ignores lastIndex, so a pattern with the g or y flag cannot answer differently the second time.
   if (typeof wanted !== 'string') return signature.search(wanted) >= 0;
   return signature.toLowerCase().includes(wanted.toLowerCase());
 }
 
-function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metadata: EveAlert['metadata']): boolean {
+/** Whether each key has one of its values. */
+export function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metadata: EveAlert['metadata']): boolean {
   return Object.entries(wanted).every(([key, values]) =>
     metadataValues(metadata, key).some((value) => includesText(values, value)),
   );
