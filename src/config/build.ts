@@ -6,7 +6,7 @@ import type { Config, NeverBanEntry, PolicyLine } from './config.js';
 import { schema, type Written } from './schema.js';
 
 /** Text that is the same for the same meaning: keys sorted, defaults filled in, networks and expressions as text. */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   if (value === Number.POSITIVE_INFINITY) return '"forever"';
   if (value instanceof RegExp) return JSON.stringify(String(value));
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
@@ -26,7 +26,7 @@ function isEmbedded(redis: Written['redis']): boolean {
 }
 
 /** 12 hex digits over everything the file means, except this host's own name. */
-function versionOf(written: Written): string {
+export function versionOf(written: Written): string {
   const { host: _, ...shared } = written;
   const redis = { ...written.redis, embedded: isEmbedded(written.redis) };
   return createHash('sha256')

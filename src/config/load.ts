@@ -5,7 +5,7 @@ import { build } from './build.js';
 import type { Config } from './config.js';
 import { ConfigError, type ConfigProblem } from './errors.js';
 import { problemsOf } from './problems.js';
-import { schema } from './schema.js';
+import { schema, type Written } from './schema.js';
 
 const LARGEST_FILE = 4 * 2 ** 20;
 
@@ -66,6 +66,22 @@ const YAML_FIXES: Readonly<Record<string, string>> = {
  * @param file the name that messages give
  */
 export function parseConfig(text: string, file: string): Config {
+  const { written, lineIn } = readDocument(text, file);
+  return build(written, file, lineIn('policy'), lineIn('never_ban'));
+}
+
+/** One file as it is written, and as it is meant. */
+export interface ConfigDocument {
+  /** In the words of the file; what it leaves out is not there. */
+  readonly root: Readonly<Record<string, unknown>>;
+  /** In plain units, with the defaults. */
+  readonly written: Written;
+  /** The 1-based line of an item of a list at the top, by its position; 0 where the file has none. */
+  readonly lineIn: (list: string) => (index: number) => number;
+}
+
+/** @throws ConfigError `not_yaml`, `invalid` */
+export function readDocument(text: string, file: string): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, { version: '1.2', schema: 'core', lineCounter: lines, prettyErrors: false });
   const broken: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) => ({
@@ -112,7 +128,7 @@ export function parseConfig(text: string, file: string): Config {
     );
   }
   const lineIn = (list: string) => (index: number) => itemLine(document, lines, list, index);
-  return build(read.data, file, lineIn('policy'), lineIn('never_ban'));
+  return { root: root as Record<string, unknown>, written: read.data, lineIn };
 }
 
 function itemLine(document: Document.Parsed, lines: LineCounter, key: string, index: number): number {

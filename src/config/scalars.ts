@@ -10,6 +10,7 @@ import { FOREVER, type Seconds } from '../base/clock.js';
 import { formatDuration, parseDuration } from '../base/duration.js';
 import { isProblem, type Prefix, parsePrefix } from '../net/prefix.js';
 import type { PolicyAction } from './config.js';
+import { withoutSecrets } from './secrets.js';
 
 const SEPARATOR = '\n';
 
@@ -28,7 +29,7 @@ export function said(text: string): { readonly message: string; readonly fix: st
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'object') return Array.isArray(value) ? 'a list' : 'a mapping';
-  const line = String(value).replace(/\s+/g, ' ');
+  const line = withoutSecrets(String(value)).replace(/\s+/g, ' ');
   return `"${line.length > 60 ? `${line.slice(0, 57)}...` : line}"`;
 }
 

@@ -1,4 +1,5 @@
-import { type FileHandle, link, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, link, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BarricataError, messageOf } from '../base/errors.js';
 import { replaceFile } from './atomic-file.js';
@@ -6,6 +7,8 @@ import { lockFile } from './instance.js';
 
 /** So many are kept; the one that runs is the newest or was one of them. */
 const KEPT = 10;
+/** A file that is being made for longer than this is nobody's any more, ms. */
+const LEFTOVER_AFTER = 60_000;
 const NAME = /^(\d{4,9})\.json$/;
 
 /** Who changed the configuration, and why. */
@@ -73,7 +76,7 @@ export class PolicyVersions {
       const [newest] = await this.list();
       if (newest?.text === of.text) return newest;
       const number = await this.#write(of);
-      for (const old of (await this.#numbers()).slice(KEPT)) await unlink(this.#path(old)).catch(() => undefined);
+      await this.#prune();
       return { number, ...of };
     } catch (error) {
       throw failed(`the configuration cannot be kept in ${this.#folder}`, error);
@@ -108,7 +111,7 @@ export class PolicyVersions {
   }
 
   async #write(of: Omit<KeptVersion, 'number'>): Promise<number> {
-    const made = join(this.#folder, `.${process.pid}`);
+    const made = join(this.#folder, `.${randomUUID()}`);
     await replaceFile(made, `${JSON.stringify({ v: 1, ...of })}\n`, { mode: 0o600 });
     try {
       for (let number = ((await this.#numbers())[0] ?? 0) + 1; ; number++) {
@@ -122,6 +125,17 @@ export class PolicyVersions {
     } finally {
       await unlink(made);
     }
+  }
+
+  /** Forgets all but the newest, and what a writer that was killed left behind. */
+  async #prune(): Promise<void> {
+    const surplus = (await this.#numbers()).slice(KEPT).map((number) => this.#path(number));
+    for (const name of await readdir(this.#folder)) {
+      const path = join(this.#folder, name);
+      const found = name.startsWith('.') ? await stat(path).catch(() => null) : null;
+      if (found !== null && Date.now() - found.mtimeMs > LEFTOVER_AFTER) surplus.push(path);
+    }
+    for (const path of surplus) await unlink(path).catch(() => undefined);
   }
 
   /** Newest first. */

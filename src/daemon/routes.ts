@@ -14,6 +14,17 @@ export interface Asked {
   readonly reload: (author: Author) => Promise<Reloaded>;
 }
 
+/** Which configuration runs. */
+export interface RunningConfig {
+  /** Absolute path that it was read from. */
+  readonly file: string;
+  readonly state: string;
+  /** Policy version. */
+  readonly version: string;
+  /** Its number among the kept versions; `null` when it could not be kept. */
+  readonly kept: number | null;
+}
+
 /** What the command line may ask the daemon; see `cli/` for who asks what. */
 export function routesOf(parts: Omit<Parts, 'services'>, asked: Asked): Record<string, ControlRoute> {
   const { kernel, reconciler, recent, mirror, facts, limits, acts, settings } = parts;
@@ -28,7 +39,10 @@ export function routesOf(parts: Omit<Parts, 'services'>, asked: Asked): Record<s
       setImmediate(asked.stop);
       return { stopping: true };
     },
-    '/config': () => ({ file: settings.config.file, version: settings.config.policyVersion, kept: settings.kept }),
+    '/config': (): RunningConfig => {
+      const { file, state, policyVersion } = settings.config;
+      return { file, state, version: policyVersion, kept: settings.kept };
+    },
     '/reload': (query) =>
       asked.reload({
         by: query.get('by') || null,
