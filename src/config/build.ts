@@ -21,7 +21,7 @@ export function canonical(value: unknown): string {
 }
 
 /** Whether the private redis-server is the store: unless another is named. */
-function isEmbedded(redis: Written['redis']): boolean {
+export function isEmbedded(redis: Written['redis']): boolean {
   return redis.embedded ?? (redis.url === undefined && redis.sentinels === undefined && redis.cluster === undefined);
 }
 

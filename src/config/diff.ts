@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { canonical, versionOf } from './build.js';
+import { canonical, isEmbedded, versionOf } from './build.js';
 import type { ConfigDocument } from './load.js';
 import { SECRET_KEYS, withoutSecrets } from './secrets.js';
 
@@ -55,7 +55,8 @@ export function diffConfigs(before: ConfigDocument, after: ConfigDocument): Conf
 }
 
 function withoutPolicy({ root, written }: ConfigDocument): Side {
-  return { root: { ...root, policy: undefined }, written: { ...written, policy: undefined } };
+  const redis = { ...written.redis, embedded: isEmbedded(written.redis) };
+  return { root: { ...root, policy: undefined }, written: { ...written, redis, policy: undefined } };
 }
 
 function linesOf({ root, written }: ConfigDocument): Line[] {

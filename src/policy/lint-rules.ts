@@ -3,7 +3,7 @@ import { nearest } from '../config/spelling.js';
 import { metadataOf, type Rule } from '../suricata/rule-text.js';
 import type { Ruleset } from '../suricata/ruleset.js';
 import { sidsOf } from './implies.js';
-import type { LintFacts, Warning, WarningCode } from './lint.js';
+import type { LintFacts, RuleDoubt, Warning, WarningCode } from './lint.js';
 import { metaMatches, plain, signatureHas } from './match.js';
 import { sideOf } from './rule-facts.js';
 
@@ -15,10 +15,10 @@ export function lintRules(policy: readonly PolicyLine[], { ruleset, categories }
   if (ruleset === null) return [];
   const sids = [...ruleset.sids()].sort((a, b) => a - b);
   const known = new Set(sids);
-  const described = categories && new Set([...ruleset.classtypes()].flatMap((name) => categories.get(name) ?? []));
+  const described = new Set([...ruleset.classtypes()].flatMap((name) => categories?.get(name) ?? []));
   return policy.flatMap((line) => [
     ...absentSids(line, known, sids, ruleset.path),
-    ...(described === null ? [] : absentCategories(line, described)),
+    ...(categories === null ? [] : absentCategories(line, categories, described)),
     ...(line.then.kind === 'ban' ? matchedRules(line, ruleset, categories) : []),
   ]);
 }
@@ -54,26 +54,49 @@ function firstAtLeast(sorted: readonly number[], wanted: number): number {
   return low;
 }
 
-function absentCategories(line: PolicyLine, described: ReadonlySet<string>): Warning[] {
-  const known = new Set([...described].map(plain));
-  return (line.when.category ?? [])
-    .filter((category) => !known.has(plain(category)))
-    .map((category) => {
-      const near = nearest(category, [...described]);
-      const fix = near === null ? 'write a description of classification.config' : `did you mean "${near}"?`;
-      return warning('unknown_category', line, `no rule that is switched on has the category "${category}"`, fix);
-    });
+/** @param categories of every class, @param described of those that rules use */
+function absentCategories(
+  line: PolicyLine,
+  categories: ReadonlyMap<string, string>,
+  described: ReadonlySet<string>,
+): Warning[] {
+  const used = new Set([...described].map(plain));
+  const all = [...categories.values()];
+  const real = new Set(all.map(plain));
+  const absent = (line.when.category ?? []).filter((category) => !used.has(plain(category)));
+  const unused = absent.filter((category) => real.has(plain(category)));
+  return [
+    ...absent
+      .filter((category) => !real.has(plain(category)))
+      .map((category) => {
+        const near = nearest(category, all);
+        const fix = near === null ? 'write a description of classification.config' : `did you mean "${near}"?`;
+        return warning('unknown_category', line, `Suricata has no category "${category}"`, fix);
+      }),
+    ...(unused.length === 0
+      ? []
+      : [
+          warning(
+            'unknown_category',
+            line,
+            `no rule that is switched on has the category ${unused.map((category) => `"${category}"`).join(' or ')}`,
+            'remove it, or switch such rules on',
+          ),
+        ]),
+  ];
 }
 
-/** Why a rule may name the wrong end of a connection, or name it by chance. */
-const DOUBTS: readonly (readonly [what: string, of: (rule: Rule) => boolean])[] = [
-  ['name your own network as the source', ({ header }) => sideOf(header.source) === 'home'],
+/** Which rules are doubted, and in which words. */
+const DOUBTS: readonly (readonly [doubt: RuleDoubt, what: string, of: (rule: Rule) => boolean])[] = [
+  ['own_network_as_source', 'name your own network as the source', ({ header }) => sideOf(header.source) === 'home'],
   [
+    'any_to_any',
     'go from any to any without target',
     ({ header, target }) => sideOf(header.source) === 'any' && sideOf(header.destination) === 'any' && target === null,
   ],
-  ['do not say which way the packet goes', ({ flow }) => (flow?.direction ?? null) === null],
+  ['no_direction', 'do not say which way the packet goes', ({ flow }) => (flow?.direction ?? null) === null],
   [
+    'counts_by_destination',
     'count by destination, so that the source is whoever came last',
     ({ threshold }) => threshold?.track === 'by_dst' && threshold.type !== 'limit' && threshold.type !== 'backoff',
   ],
@@ -90,7 +113,7 @@ function matchedRules(line: PolicyLine, ruleset: Ruleset, categories: LintFacts[
     warnings.push(warning('never_alerts', line, message, 'remove them'));
   }
   const loud = matched.filter((rule) => !rule.noalert);
-  const classes = DOUBTS.map(([what, of]) => ({ what, rules: loud.filter(of) })).filter(
+  const classes = DOUBTS.map(([doubt, what, of]) => ({ doubt, what, rules: loud.filter(of) })).filter(
     ({ rules }) => rules.length > 0,
   );
   if (classes.length > 0) {
@@ -98,7 +121,8 @@ function matchedRules(line: PolicyLine, ruleset: Ruleset, categories: LintFacts[
     const each = classes.map(({ what, rules }) => `${counted(rules)} ${what}`).join(', ');
     const message = `of the ${loud.length} rules that it bans by, ${doubtful.size} can point at the wrong side: ${each}`;
     const fix = 'put a line before it that notes these sids, or would ban first';
-    warnings.push(warning('wrong_side', line, message, fix));
+    const sids = Object.fromEntries(classes.map(({ doubt, rules }) => [doubt, rules.map(({ sid }) => sid)]));
+    warnings.push({ ...warning('wrong_side', line, message, fix), sids });
   }
   const harmless = loud.filter(({ classtype }) => HARMLESS.includes(classtype ?? ''));
   // A category is warned of by its own name.

@@ -31,7 +31,12 @@ export interface Warning {
   readonly subject: string;
   readonly message: string;
   readonly fix: string;
+  /** Of `wrong_side`: the sids of the rules, by why they are doubted. */
+  readonly sids?: Readonly<Partial<Record<RuleDoubt, readonly number[]>>>;
 }
+
+/** Why a rule may name the wrong end of a connection, or name it by chance. */
+export type RuleDoubt = 'own_network_as_source' | 'any_to_any' | 'no_direction' | 'counts_by_destination';
 
 export interface LintFacts {
   readonly now: EpochMs;

@@ -27,7 +27,7 @@ function words(line: string): string[] {
 /** What a program that fell over leaves behind. */
 const CRASH = /\n\s+at \S|node:internal|Node\.js v/;
 
-const documents = ['README.md', 'docs/redis-cli.md', 'docs/policy.md'];
+const documents = ['README.md', 'docs/redis-cli.md', 'docs/policy.md', 'docs/policy-change.md'];
 
 describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the documents', () => {
   let b: Barricata;

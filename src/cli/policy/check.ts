@@ -1,3 +1,4 @@
+import type { Warning } from '../../policy/lint.js';
 import type { GlobalOptions } from '../options.js';
 import { EXIT, mark, outputForm, print, printable, printRows } from '../output.js';
 import { type Candidate, candidateOf, quoted } from './candidate.js';
@@ -12,6 +13,8 @@ interface Finding {
   readonly subject: string;
   /** `error`, or what kind of warning. */
   readonly code: string;
+  /** See `Warning`. */
+  readonly sids?: Warning['sids'];
 }
 
 /** Says everything that is wrong, then what looks like a mistake. Exit 1 with errors, else 0. */
@@ -37,7 +40,7 @@ function findings({ text, errors, warnings }: Candidate): { errors: Finding[]; w
   const at = (line: number) => ({ line, text: quoted(text, line) });
   return {
     errors: errors.map(({ line, path, message, fix }) => ({ ...at(line), code: 'error', subject: path, message, fix })),
-    warnings: warnings.map(({ line, code, subject, message, fix }) => ({ ...at(line), code, subject, message, fix })),
+    warnings: warnings.map((warning) => ({ ...at(warning.line), ...warning })),
   };
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { diffConfigs } from '../../../src/config/diff.js';
 import { readDocument } from '../../../src/config/load.js';
+import { withoutSecrets } from '../../../src/config/secrets.js';
 
 const diff = (before: string, after: string) => diffConfigs(readDocument(before, 'a'), readDocument(after, 'b'));
 const keys = (before: string, after: string) =>
@@ -81,8 +82,16 @@ describe('what one configuration says differently from another', () => {
     ]);
     const notify = (secret: string) => `notify: [ { url: "https://hooks.example/${secret}" } ]`;
     expect(keys(notify('one'), notify('two'))).toEqual(['notify: (not shown) -> (not shown)']);
+    expect(keys('redis: { embedded: true }', 'mode: enforce')).toEqual([]);
     const users = (hash: string) => `console: { users: [ { name: x, password: ${hash} } ] }`;
     expect(keys(users('one'), users('two'))).toEqual(['console.users: (not shown) -> (not shown)']);
+  });
+
+  it('takes secrets out of what is quoted, also of addresses that are misspelt', () => {
+    expect(withoutSecrets('url: "redis:/user:se/cret@h"')).toBe('url: "redis:/***@h"');
+    expect(withoutSecrets("[a, 'https://h/x?token=abc&y=1']")).toBe("[a, 'https://h/x?token=***&y=1']");
+    expect(withoutSecrets('reason: mail bob@example.org')).toBe('reason: mail bob@example.org');
+    expect(() => readDocument('redis: { url: "redis:/user:secret@h" }', 'a')).toThrow(/redis:\/\*\*\*@h/);
   });
 
   it('compares with the built-in policy where a file has none', () => {

@@ -185,6 +185,16 @@ describe('the policy check', () => {
     expect(ended?.line).toBe(3);
   });
 
+  it('gives the sids that can point at the wrong side by class', () => {
+    const [warning] = found(policy(['sid_range: 1000-3000, proven: true', BAN]), 'wrong_side');
+    expect(warning?.sids).toEqual({
+      own_network_as_source: [2001],
+      any_to_any: [2002],
+      no_direction: [2004],
+      counts_by_destination: [2005],
+    });
+  });
+
   it('finds the category that was probably meant', () => {
     const [warning] = found(policy(['category: Web Aplication Attack', 'flag']), 'unknown_category');
     expect(warning?.fix).toBe('did you mean "Web Application Attack"?');
