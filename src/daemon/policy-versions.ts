@@ -18,7 +18,7 @@ export interface Author {
   readonly ticket: string | null;
 }
 
-/** One configuration that was in force, as its file was written. */
+/** One configuration, as its file was written. */
 export interface KeptVersion extends Author {
   /** Counts up for each state directory. */
   readonly number: number;
@@ -28,6 +28,8 @@ export interface KeptVersion extends Author {
   readonly at: string;
   /** The number of the version that this one brought back, by `policy undo`. */
   readonly restores: number | null;
+  /** Whether it was ever in force; false for a file that was edited and replaced before anybody read it. */
+  readonly inForce: boolean;
   /** The file, comments and all. */
   readonly text: string;
 }
@@ -74,7 +76,7 @@ export class PolicyVersions {
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       const [newest] = await this.list();
-      if (newest?.text === of.text) return newest;
+      if (newest?.text === of.text && newest.inForce === of.inForce) return newest;
       const number = await this.#write(of);
       await this.#prune();
       return { number, ...of };

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
+import type { EpochMs } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Log } from '../base/log.js';
+import type { JournalEntry } from '../blocklist/journal.js';
 import type { Config } from '../config/config.js';
 import { ConfigError } from '../config/errors.js';
 import { parseConfig, readConfigText } from '../config/load.js';
@@ -83,7 +85,7 @@ export class ConfigSource {
     const { settings, clock, log } = parts;
     const { state, policyVersion } = settings.config;
     const at = new Date(clock.now()).toISOString();
-    const of = { version: policyVersion, at, ...author, restores: null, text: this.#text };
+    const of = { version: policyVersion, at, ...author, restores: null, inForce: true, text: this.#text };
     // One after the other, so that the last one that was read is the one that is known to run.
     const keeping = this.#keeping.then(async () => {
       try {
@@ -103,19 +105,30 @@ export class ConfigSource {
 async function journal({ settings, acts, clock, log }: Changed, before: string, author: Author): Promise<void> {
   const { policyVersion, host } = settings.config;
   try {
-    await acts.journal.write({
-      at: new Date(clock.now()).toISOString(),
-      act: 'policy',
-      address: host,
-      by: author.by,
-      from: author.by === null ? 'daemon' : 'cli',
-      host,
-      why: author.reason,
-      ticket: author.ticket,
-      before: JSON.stringify({ version: before }),
-      after: JSON.stringify({ version: policyVersion }),
-    });
+    await acts.journal.write(journalEntry(author, host, { before, after: policyVersion }, clock.now()));
   } catch (error) {
     log.warn({ err: messageOf(error) }, 'the change of the policy is not in the journal');
   }
+}
+
+/** What the journal says of a change of the policy: the versions before and after. */
+export function journalEntry(
+  { by, reason, ticket }: Author,
+  host: string,
+  versions: { readonly before: string | null; readonly after: string },
+  now: EpochMs,
+): JournalEntry {
+  const { before, after } = versions;
+  return {
+    at: new Date(now).toISOString(),
+    act: 'policy',
+    address: host,
+    by,
+    from: by === null ? 'daemon' : 'cli',
+    host,
+    why: reason,
+    ticket,
+    before: before === null ? null : JSON.stringify({ version: before }),
+    after: JSON.stringify({ version: after }),
+  };
 }

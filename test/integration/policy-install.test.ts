@@ -53,6 +53,7 @@ async function daemon(reload: ControlRoute): Promise<void> {
     reason: null,
     ticket: null,
     restores: null,
+    inForce: true,
     text: config(),
   });
   server = new ControlServer(`${folder}/run/control.sock`, {
@@ -169,6 +170,7 @@ describe('the kept versions', () => {
     reason: null,
     ticket: null,
     restores: null,
+    inForce: true,
     text: `# ${n}`,
   });
 

@@ -1,4 +1,4 @@
-import { PolicyVersions } from '../../daemon/policy-versions.js';
+import { type KeptVersion, PolicyVersions } from '../../daemon/policy-versions.js';
 import type { GlobalOptions } from '../options.js';
 import { CommandExit, EXIT, outputForm, printRows } from '../output.js';
 import { type ApplyOptions, apply, undo } from '../policy/apply.js';
@@ -27,13 +27,14 @@ export async function run([action, file]: readonly string[], options: ApplyOptio
   }
 }
 
-/** The configurations that were in force, newest first. */
+/** The configurations that are kept, newest first. */
 async function list(options: GlobalOptions): Promise<number> {
   const form = outputForm(options.output);
   const { place, running } = await baseOf(options, null);
   const versions = await new PolicyVersions(place.state).list();
   if (options.quiet) return EXIT.done;
-  const state = (number: number) => (running?.kept === number ? 'runs' : '');
+  const state = ({ number, inForce }: KeptVersion) =>
+    running?.kept === number ? 'runs' : inForce ? '-' : 'never taken up';
   printRows(
     form,
     versions,
@@ -41,7 +42,7 @@ async function list(options: GlobalOptions): Promise<number> {
       { title: 'VERSION', value: ({ number }) => String(number), align: 'right' },
       { title: 'POLICY', value: ({ version }) => version },
       { title: 'SINCE', value: ({ at }) => at },
-      { title: 'STATE', value: ({ number }) => state(number) },
+      { title: 'STATE', value: state },
       { title: 'BY', value: ({ by }) => by ?? '-' },
       { title: 'TICKET', value: ({ ticket }) => ticket ?? '-' },
       {
@@ -50,7 +51,7 @@ async function list(options: GlobalOptions): Promise<number> {
         elastic: true,
       },
     ],
-    ({ number, version, at, by, ticket, reason, restores }) => ({
+    ({ number, version, at, by, ticket, reason, restores, inForce }) => ({
       number,
       version,
       at,
@@ -59,6 +60,7 @@ async function list(options: GlobalOptions): Promise<number> {
       ticket,
       reason,
       restores,
+      inForce,
     }),
   );
   return EXIT.done;

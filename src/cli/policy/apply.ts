@@ -1,4 +1,4 @@
-import { type KeptVersion, PolicyVersions } from '../../daemon/policy-versions.js';
+import { type KeptVersion, PolicyVersions, PolicyVersionsError } from '../../daemon/policy-versions.js';
 import { confirmed } from '../confirm.js';
 import type { GlobalOptions } from '../options.js';
 import { CommandExit, EXIT, outputForm, print, printable, tell } from '../output.js';
@@ -7,6 +7,7 @@ import { type Candidate, candidateOf, judged } from './candidate.js';
 import { screen } from './check.js';
 import { type Changes, changesOf, diffLines, isEmpty, refuse } from './diff.js';
 import { type Installed, install } from './install.js';
+import { journal } from './journal.js';
 import { preview, previewLines } from './preview.js';
 
 export interface ApplyOptions extends GlobalOptions {
@@ -40,7 +41,7 @@ function previous(base: Base, versions: readonly KeptVersion[]): KeptVersion {
   const text = base.running?.text || base.installed;
   const current = versions.find((version) => version.text === text);
   const before = current === undefined ? Number.POSITIVE_INFINITY : (current.restores ?? current.number);
-  const target = versions.find((version) => version.number < before && version.text !== text);
+  const target = versions.find((version) => version.inForce && version.number < before && version.text !== text);
   if (target === undefined) throw new CommandExit(EXIT.no, 'no earlier version is kept; see: barricata policy list');
   return target;
 }
@@ -87,7 +88,12 @@ async function change(
   }
   if (!(await confirmed(`Apply this to ${base.file}?`, options))) return EXIT.no;
   const { as: by = null, reason = null, ticket = null } = options;
-  const installed = await install(base, { text: candidate.text, config, author: { by, reason, ticket }, restores });
+  const wanted = { text: candidate.text, config, author: { by, reason, ticket }, restores };
+  const installed = await install(base, wanted).catch((error: unknown) => {
+    if (error instanceof PolicyVersionsError && error.kind === 'locked') throw new CommandExit(EXIT.no, error.message);
+    throw error;
+  });
+  if (base.running === null) await journal(base, wanted, options);
   report(installed.outcome, installed);
   return answer(installed, config.policyVersion, say);
 }
@@ -109,7 +115,7 @@ function answer(
       tell(`written, and no daemon has taken it up: policy ${version}${number}`);
       return EXIT.notInKernel;
     case 'refused':
-      tell('the daemon did not take it: the configuration before is back in place');
+      tell('the daemon did not take it: the configuration before goes on, and is in place unless it was edited there');
       return EXIT.no;
   }
 }

@@ -49,7 +49,7 @@ export async function install(base: Base, wanted: Wanted): Promise<Installed> {
     // Between the look at the differences and the yes somebody may have edited it.
     if (textOf(base.file) !== base.installed)
       throw new CommandExit(EXIT.no, `${base.file} was changed meanwhile: look at the difference again`);
-    await keepOld(base, versions);
+    await keepOld(base, wanted, versions);
     const attributes = await attributesOf(base.file);
     if (wanted.text !== base.installed) await replaceFile(base.file, wanted.text, attributes);
     const { version, problems } = await keepNew(wanted, versions);
@@ -79,9 +79,9 @@ function textOf(file: string): string | null {
 }
 
 /** What is in place now, by whoever wrote it, so that it can be brought back. */
-async function keepOld(base: Base, versions: PolicyVersions): Promise<void> {
+async function keepOld(base: Base, wanted: Wanted, versions: PolicyVersions): Promise<void> {
   const { installed, file } = base;
-  if (installed === null) return;
+  if (installed === null || installed === wanted.text) return;
   let version: string;
   try {
     version = parseConfig(installed, file).policyVersion;
@@ -91,14 +91,15 @@ async function keepOld(base: Base, versions: PolicyVersions): Promise<void> {
     throw error;
   }
   const at = (await stat(file)).mtime.toISOString();
-  await versions.keep({ version, at, by: null, reason: null, ticket: null, restores: null, text: installed });
+  const inForce = base.running === null || base.running.text === installed;
+  await versions.keep({ version, at, by: null, reason: null, ticket: null, restores: null, inForce, text: installed });
 }
 
 async function keepNew(
   { text, config, author, restores }: Wanted,
   versions: PolicyVersions,
 ): Promise<{ version: number | null; problems: string[] }> {
-  const of = { version: config.policyVersion, at: new Date().toISOString(), ...author, restores, text };
+  const of = { version: config.policyVersion, at: new Date().toISOString(), ...author, restores, inForce: true, text };
   try {
     return { version: (await versions.keep(of)).number, problems: [] };
   } catch (error) {
