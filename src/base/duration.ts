@@ -1,12 +1,15 @@
 import { FOREVER, type Seconds } from './clock.js';
 
+/** Longer ones are typing errors, and their ends would be beyond what a date can hold. */
+const LONGEST: Seconds = 100 * 365 * 86_400;
+
 const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
 /**
  * Reads a duration as the command line and the configuration write it: `90s`,
  * `10m`, `4h`, `7d`, `2w`, sums such as `1h30m`, or `forever`.
  *
- * @returns seconds, `FOREVER` for `forever`, `null` when the text is none of these
+ * @returns seconds, `FOREVER` for `forever`, `null` when the text is none of these or longer than 100 years
  */
 export function parseDuration(text: string): Seconds | null {
   if (text === 'forever') return FOREVER;
@@ -15,7 +18,7 @@ export function parseDuration(text: string): Seconds | null {
   for (const [, digits, unit] of text.matchAll(/(\d+)([smhdw])/g)) {
     seconds += Number(digits) * (UNITS[unit as string] as number);
   }
-  return seconds > 0 ? seconds : null;
+  return seconds > 0 && seconds <= LONGEST ? seconds : null;
 }
 
 /** Writes seconds in the largest one or two units that matter: `48m`, `2h5m`, `7d`, `forever`. */

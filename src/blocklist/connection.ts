@@ -69,13 +69,21 @@ function authority(file: string): Buffer {
   }
 }
 
-/** A Lua script of `lua/`; its file name ends in the number of KEYS it takes. */
+const LUA = new URL('./lua/', import.meta.url);
+
+/**
+ * A Lua script of `lua/`; its file name ends in the number of KEYS it takes. The
+ * line `-- include <name>` stands for the text of `lua/include/<name>.lua`.
+ */
 class Script {
   readonly lua: string;
   readonly sha: string;
   readonly keys: number;
   constructor(file: string) {
-    this.lua = readFileSync(new URL(`./lua/${file}.lua`, import.meta.url), 'utf8');
+    const text = readFileSync(new URL(`${file}.lua`, LUA), 'utf8');
+    this.lua = text.replace(/^-- include (\S+)$/gm, (_, name) =>
+      readFileSync(new URL(`include/${name}.lua`, LUA), 'utf8'),
+    );
     this.sha = createHash('sha1').update(this.lua).digest('hex');
     this.keys = Number(/-(\d+)$/.exec(file)?.[1]);
   }

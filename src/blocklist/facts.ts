@@ -46,7 +46,7 @@ export class Facts {
   readonly #keys: Keys;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #pardons = new Map<string, Pardon & { readonly until: EpochMs }>();
+  readonly #pardons = new Map<string, Pardon & { readonly of: Prefix; readonly until: EpochMs }>();
   /** `gid:sid` to suffix to suppression. */
   readonly #suppressions = new Map<string, Map<string, Suppression>>();
   #seen: Set<string> | null = null;
@@ -66,6 +66,22 @@ export class Facts {
   pardon(text: string): Pardon | null {
     const known = this.#pardons.get(text);
     return known !== undefined && known.until > this.#clock.now() ? known : null;
+  }
+
+  /** The pardon of an address, or the suppression of a signature, that lies inside this network: its key, or `null`. */
+  exceptionInside(network: Prefix): string | null {
+    const now = this.#clock.now();
+    for (const { of, until } of this.#pardons.values()) {
+      if (until > now && contains(network, of)) return this.#keys.pardon(of.text);
+    }
+    for (const of of this.#suppressions.values()) {
+      for (const [suffix, { inside, until }] of of) {
+        if (until > now && inside !== null && contains(network, inside)) {
+          return `${this.#keys.prefix}:suppress:${suffix}`;
+        }
+      }
+    }
+    return null;
   }
 
   /** The suppress key that keeps this signature from banning this prefix; `null` when none does. */
@@ -124,7 +140,7 @@ export class Facts {
     if (isProblem(parsed)) return;
     if (value === null) this.#pardons.delete(parsed.text);
     else {
-      this.#pardons.set(parsed.text, { ...parsePardon(value), until });
+      this.#pardons.set(parsed.text, { ...parsePardon(value), of: parsed, until });
       this.#seen?.add(`p${parsed.text}`);
     }
   }

@@ -99,6 +99,8 @@ export class Keys {
   refused = (suffix: string): string => `${this.prefix}:refused:${cutSuffix(suffix)}`;
   pardon = (text: string): string => `${this.prefix}:pardon:${text}`;
   suppress = (gid: number, sid: number, inside: string): string => `${this.prefix}:suppress:${gid}:${sid}:${inside}`;
+  /** Sorted set: the bans that count against an offender, `<first alert> <address>` by the time of that alert. */
+  offence = (offender: string): string => `${this.prefix}:offence:${offender}`;
   flag = (inside: string, sid: number): string => `${this.prefix}:flag:${inside}:${sid}`;
   heartbeat = (host = this.host): string => `${this.prefix}:host:${host}`;
   mode = (host?: string): string => (host === undefined ? `${this.prefix}:mode` : `${this.prefix}:mode:${host}`);

@@ -4,6 +4,7 @@ import type { RedisConnection } from './connection.js';
 import { type EntryKind, type Keys, parseSuffix } from './keys.js';
 import { recordIn } from './raw-edits.js';
 import { decodeValue, recordOfText, type StoredRecord, untilOf } from './record.js';
+import { spellingPatterns, usualSpellings } from './spellings.js';
 
 /** One key of a list, with what is known about it. */
 export interface ListedEntry {
@@ -21,6 +22,8 @@ export interface ListedEntry {
 export type Listed = 'ban' | 'allow' | 'would';
 
 const PAGE = 5000;
+/** Keys whose values one script reads. */
+const READ_AT_ONCE = 500;
 
 /** Reads entries with their records, for people who ask. */
 export class Listing {
@@ -40,10 +43,10 @@ export class Listing {
    * @throws BlocklistError
    */
   async find(list: Listed, address: string): Promise<ListedEntry[]> {
-    const named = await this.read(this.#keysOf(list, spellings(address)));
+    const named = await this.read(this.#keysOf(list, usualSpellings(address)));
     if (named.length > 0) return named.map(({ entry }) => entry);
     const found: ListedEntry[] = [];
-    for await (const page of this.pages(list, (text) => text === address)) found.push(...page);
+    for await (const page of this.matching(list, [address])) found.push(...page);
     return found;
   }
 
@@ -55,7 +58,7 @@ export class Listing {
    */
   async covering(address: string): Promise<ListedEntry[]> {
     const inner = prefix(address);
-    const texts = spellings(address);
+    const texts = usualSpellings(address);
     for (let length = inner.length - 1; length >= 0; length--) texts.push(prefixOf(inner, length).text);
     const found = await this.read(this.#keysOf('ban', texts));
     return found.map(({ entry }) => entry);
@@ -79,60 +82,89 @@ export class Listing {
       const ends = Number(flat[i + 2]);
       const record =
         decodeValue(value)?.record ?? recordIn(String(flat[i + 3])) ?? recordOfText(value, this.#clock.now());
-      const about = this.entryOf(key, null);
-      if (about.address !== '') found.push({ value, ends, entry: { ...about, until: untilOf(ends), record } });
+      const address = this.#addressIn(key);
+      if (address !== '')
+        found.push({ value, ends, entry: { ...this.entryOf(key, address), until: untilOf(ends), record } });
     }
     return found;
   }
 
-  /** What the key's name says. */
-  entryOf(key: string, address: string | null): ListedEntry {
+  /** An entry without a record, from its key's name. */
+  entryOf(key: string, address: string): ListedEntry {
+    const { kind, host } = this.#partsOf(key);
+    const record = recordOfText('', this.#clock.now());
+    return { kind: kind === 'would' ? 'ban' : (kind as EntryKind), host, key, address, until: FOREVER, record };
+  }
+
+  #partsOf(key: string): { readonly kind: string; readonly host: string | null; readonly suffix: string } {
     const rest = key.slice(this.#keys.prefix.length + 1);
     const [kind = 'ban', second = ''] = rest.split(':', 2);
     const host = kind === 'local' ? second : null;
-    const suffix = rest.slice(kind.length + 1 + (host === null ? 0 : host.length + 1));
-    const parsed = address === null ? parseSuffix(kind === 'allow' ? 'allow' : 'ban', suffix) : null;
-    const text = parsed === null ? address : 'problem' in parsed ? '' : parsed.text;
-    const record = recordOfText('', this.#clock.now());
-    return {
-      kind: kind === 'would' ? 'ban' : (kind as EntryKind),
-      host,
-      key,
-      address: text as string,
-      until: FOREVER,
-      record,
-    };
+    return { kind, host, suffix: rest.slice(kind.length + 1 + (host === null ? 0 : host.length + 1)) };
   }
 
-  /** Every entry of a list that is wanted, in pages as Redis gives them; in no order. @throws BlocklistError */
-  async *pages(list: Listed, wanted: (address: string) => boolean): AsyncGenerator<ListedEntry[]> {
+  /** The canonical prefix that a key's name means; '' when it means none. */
+  #addressIn(key: string): string {
+    const { kind, suffix } = this.#partsOf(key);
+    const parsed = parseSuffix(kind === 'allow' ? 'allow' : 'ban', suffix);
+    return 'problem' in parsed ? '' : parsed.text;
+  }
+
+  /** Every entry of a list, in pages as Redis gives them; in no order. @throws BlocklistError */
+  all(list: Listed): AsyncGenerator<ListedEntry[]> {
+    return this.#scan(list, '*', () => true);
+  }
+
+  /**
+   * Every key of these prefixes, whoever wrote it and in any spelling, in pages:
+   * those with a usual name at once, then what a search of all keys finds.
+   * @param addresses canonical
+   * @throws BlocklistError
+   */
+  async *matching(list: Listed, addresses: readonly string[]): AsyncGenerator<ListedEntry[]> {
+    const given = new Set<string>();
+    const named = this.#keysOf(list, addresses.flatMap(usualSpellings));
+    for (let at = 0; at < named.length; at += READ_AT_ONCE) {
+      const found = await this.read(named.slice(at, at + READ_AT_ONCE));
+      for (const { entry } of found) given.add(entry.key);
+      if (found.length > 0) yield found.map(({ entry }) => entry);
+    }
+    const wanted = new Set(addresses);
+    const [only] = addresses;
+    const patterns = addresses.length === 1 ? spellingPatterns(only as string) : ['*'];
+    for (const pattern of patterns) {
+      yield* this.#scan(list, pattern, (key) => {
+        if (given.has(key) || !wanted.has(this.#addressIn(key))) return false;
+        given.add(key);
+        return true;
+      });
+    }
+  }
+
+  /** The keys of a list that match a pattern and are wanted, each once. */
+  async *#scan(list: Listed, pattern: string, wanted: (key: string) => boolean): AsyncGenerator<ListedEntry[]> {
+    const { prefix } = this.#keys;
     const kinds = list === 'ban' ? ['ban', 'local'] : [list];
+    const match = `${prefix}:${list === 'ban' ? '[bl]' : list[0]}*:${pattern}`;
     const done = new Set<string>();
     let cursor = '0';
     do {
-      const pattern = `${this.#keys.prefix}:${list === 'ban' ? '[bl]' : list[0]}*`;
-      const [next, keys] = (await this.#connection.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', PAGE)) as [
+      const [next, keys] = (await this.#connection.call('SCAN', cursor, 'MATCH', match, 'COUNT', PAGE)) as [
         string,
         string[],
       ];
       cursor = next;
       const mine = keys.filter((key) => {
-        const kind = key.slice(this.#keys.prefix.length + 1).split(':', 1)[0] as string;
+        const kind = key.slice(prefix.length + 1).split(':', 1)[0] as string;
         // SCAN may name a key twice (its documentation, "Scan guarantees").
-        if (!kinds.includes(kind) || done.has(key) || !wanted(this.entryOf(key, null).address)) return false;
+        if (!kinds.includes(kind) || done.has(key) || !wanted(key)) return false;
         done.add(key);
         return true;
       });
-      for (let at = 0; at < mine.length; at += 500) {
-        const found = await this.read(mine.slice(at, at + 500));
+      for (let at = 0; at < mine.length; at += READ_AT_ONCE) {
+        const found = await this.read(mine.slice(at, at + READ_AT_ONCE));
         if (found.length > 0) yield found.map(({ entry }) => entry);
       }
     } while (cursor !== '0');
   }
-}
-
-/** The ways in which people usually write this canonical prefix. */
-function spellings(text: string): string[] {
-  if (text.includes('/')) return [text];
-  return text.includes(':') ? [text, `${text}/128`] : [text, `${text}/32`, `::ffff:${text}`];
 }

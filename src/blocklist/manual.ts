@@ -7,7 +7,7 @@ import { type Keys, parseSuffix } from './keys.js';
 import { type Listed, type ListedEntry, Listing } from './listed.js';
 import type { Loss } from './loss-guard.js';
 import { formatMode, type ModeSetting, parseMode } from './mode.js';
-import { PARDON_LIFETIME, pardonValue } from './pardon.js';
+import { NO_PARDON, type PardonArgs, pardonOf } from './pardon.js';
 import { encodeValue, endsOf, manualRecord, type StoredRecord } from './record.js';
 
 export type { ListedEntry } from './listed.js';
@@ -25,6 +25,19 @@ export interface ActResult {
   readonly outcome: 'stored' | 'extended' | 'replaced' | 'removed' | 'unchanged' | 'absent';
   readonly before: ListedEntry | null;
   readonly after: ListedEntry | null;
+}
+
+/** An entry that a person asks for. */
+export interface WantedEntry {
+  /** Canonical. */
+  readonly address: string;
+  readonly until: EpochMs;
+  readonly reason: string;
+  readonly ticket?: string | null;
+  /** Also when the entry there lasts longer. */
+  readonly replace?: boolean;
+  /** The list that it was imported from. */
+  readonly import?: string | null;
 }
 
 /** A suppression written with a false positive lasts this long, in seconds. */
@@ -53,34 +66,15 @@ export class ManualActs {
 
   /**
    * Bans for the whole fleet. Never shortens an existing ban unless `replace`.
-   * @param of `address` is canonical; whether it may be banned at all is the caller's question
+   * Whether the address may be banned at all is the caller's question.
    * @throws BlocklistError
    */
-  ban(
-    of: {
-      readonly address: string;
-      readonly until: EpochMs;
-      readonly reason: string;
-      readonly ticket?: string | null;
-      readonly replace?: boolean;
-      readonly import?: string | null;
-    },
-    actor: Actor,
-  ): Promise<ActResult> {
+  ban(of: WantedEntry, actor: Actor): Promise<ActResult> {
     return this.#put('ban', of, actor);
   }
 
   /** Never bans while it lasts. The same rules as `ban`. @throws BlocklistError kind `refused` when it is too wide */
-  async allow(
-    of: {
-      readonly address: string;
-      readonly until: EpochMs;
-      readonly reason: string;
-      readonly ticket?: string | null;
-      readonly replace?: boolean;
-    },
-    actor: Actor,
-  ): Promise<ActResult> {
+  async allow(of: WantedEntry, actor: Actor): Promise<ActResult> {
     const parsed = parseSuffix('allow', of.address);
     if ('problem' in parsed) throw new BlocklistError('allow', 'refused', `${of.address}: ${parsed.detail}`);
     return this.#put('allow', of, actor);
@@ -98,9 +92,8 @@ export class ManualActs {
     of: { readonly reason: string; readonly ticket?: string | null; readonly falsePositive?: boolean },
     actor: Actor,
   ): Promise<ListedEntry[]> {
-    const wanted = new Set(addresses);
     const removed: ListedEntry[] = [];
-    for await (const page of this.#listing.pages('ban', (address) => wanted.has(address))) {
+    for await (const page of this.#listing.matching('ban', addresses)) {
       for (const entry of page) {
         if (await this.#remove(entry, 'unban', of, actor)) removed.push(entry);
         if (of.falsePositive) await this.#suppress(entry, of.reason, actor);
@@ -112,7 +105,7 @@ export class ManualActs {
   /** @throws BlocklistError */
   async allowRemove(address: string, reason: string, actor: Actor): Promise<ListedEntry[]> {
     const removed: ListedEntry[] = [];
-    for await (const page of this.#listing.pages('allow', (text) => text === address)) {
+    for await (const page of this.#listing.matching('allow', [address])) {
       for (const entry of page) if (await this.#remove(entry, 'disallow', { reason }, actor)) removed.push(entry);
     }
     return removed;
@@ -146,7 +139,7 @@ export class ManualActs {
 
   /** Every ban (or allow) in pages as Redis gives them; in no order. @throws BlocklistError */
   list(list: Listed): AsyncGenerator<ListedEntry[]> {
-    return this.#listing.pages(list, () => true);
+    return this.#listing.all(list);
   }
 
   /** The keys that name exactly this prefix; see `Listing.find`. @throws BlocklistError */
@@ -208,18 +201,7 @@ export class ManualActs {
     return written;
   }
 
-  #put(
-    kind: 'ban' | 'allow',
-    of: {
-      readonly address: string;
-      readonly until: EpochMs;
-      readonly reason: string;
-      readonly ticket?: string | null;
-      readonly replace?: boolean;
-      readonly import?: string | null;
-    },
-    actor: Actor,
-  ): Promise<ActResult> {
+  #put(kind: 'ban' | 'allow', of: WantedEntry, actor: Actor): Promise<ActResult> {
     const key = kind === 'ban' ? this.#keys.ban(of.address) : this.#keys.allow(of.address);
     return this.#change(key, of.address, (before) => {
       if (before !== null && before.until > of.until && !of.replace) return 'unchanged';
@@ -258,7 +240,7 @@ export class ManualActs {
         before: before && encodeValue(before.record, before.until),
         after: value,
       };
-      if (await this.#edit(key, seen ?? null, value, endsOf(wish.until), ['', '', 0], line)) {
+      if (await this.#edit(key, seen ?? null, value, endsOf(wish.until), NO_PARDON, line)) {
         const after = { ...(before ?? this.#listing.entryOf(key, address)), until: wish.until, record: wish.record };
         return { outcome: wish.outcome, before, after };
       }
@@ -282,12 +264,8 @@ export class ManualActs {
         ticket: of.ticket ?? null,
         before: encodeValue(record, until),
       };
-      const pardon = pardonValue(record, actor.by, actor.from);
-      const args =
-        act === 'unban'
-          ? ([this.#keys.pardon(entry.address), pardon, PARDON_LIFETIME] as const)
-          : (['', '', 0] as const);
-      if (await this.#edit(entry.key, seen, '', 0, args, line)) return true;
+      const pardon = act === 'unban' ? pardonOf(this.#keys, entry.address, record, actor) : NO_PARDON;
+      if (await this.#edit(entry.key, seen, '', 0, pardon, line)) return true;
     }
     throw new BlocklistError(act, 'refused', `${entry.key} changes too often; try again`);
   }
@@ -311,7 +289,7 @@ export class ManualActs {
     seen: { readonly value: string; readonly ends: number } | null,
     value: string,
     ends: number,
-    pardon: readonly [key: string, value: string, lifetime: number],
+    pardon: PardonArgs,
     line: JournalEntry,
   ): Promise<boolean> {
     const { told, raw, journal } = this.#keys;

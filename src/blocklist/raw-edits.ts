@@ -8,7 +8,7 @@ import type { EditSink, WrittenKey } from './intake.js';
 import { Journal, type JournalEntry, journalFields } from './journal.js';
 import { type EntryId, type Keys, kindOf, parseSuffix, suffixOf } from './keys.js';
 import type { Loss } from './loss-guard.js';
-import { PARDON_LIFETIME, pardonValue } from './pardon.js';
+import { NO_PARDON, pardonOf } from './pardon.js';
 import { decodeValue, digestOf, encodeValue, recordOfText, type StoredRecord, ticketOf, untilOf } from './record.js';
 
 const AT_ONCE = 200;
@@ -16,7 +16,7 @@ const AT_ONCE = 200;
 const FOUND_AFTER = 3000;
 /** Removals journaled in one turn: they share one reading of the journal. */
 const UNBANS_AT_ONCE = 2000;
-/** Keys waiting to be looked at; what is beyond is not journaled, and that is counted. */
+/** Keys waiting to be looked at; what is beyond is not journaled, and the log tells how many. */
 const AT_MOST = 200_000;
 
 export interface RawEditsOptions {
@@ -81,11 +81,6 @@ export class RawEdits implements Service, EditSink {
     );
   }
 
-  /** Edits that were not journaled because too many came at once. */
-  get missed(): number {
-    return this.#missed;
-  }
-
   async start(): Promise<void> {
     this.#runner.start();
   }
@@ -130,6 +125,10 @@ export class RawEdits implements Service, EditSink {
   }
 
   async #run(): Promise<void> {
+    if (this.#missed > 0) {
+      this.#o.log.error({ edits: this.#missed }, 'too many edits by hand at once: these are obeyed and not journaled');
+      this.#missed = 0;
+    }
     if (!this.#o.connection.up) return;
     if (this.#lost > 0) await this.#revokePardons();
     for (const [key, value] of this.#modes) {
@@ -263,12 +262,7 @@ export class RawEdits implements Service, EditSink {
     return connection.script(
       'raw-unban-5',
       [key, kindOf(id) === 'local' ? keys.ban(text) : key, keys.told, keys.raw, keys.journal],
-      [
-        isAllow ? '' : keys.pardon(text),
-        isAllow ? '' : pardonValue(record, null, 'redis'),
-        PARDON_LIFETIME,
-        ...journalFields(entry),
-      ],
+      [...(isAllow ? NO_PARDON : pardonOf(keys, text, record, { by: null, from: 'redis' })), ...journalFields(entry)],
     );
   }
 

@@ -5,24 +5,14 @@ import type { Service } from '../base/lifecycle.js';
 import type { Log } from '../base/log.js';
 import type { Ban, Decision } from '../policy/ban.js';
 import type { RedisConnection } from './connection.js';
+import { Effects, pardonable } from './effects.js';
 import { BlocklistError, blocklistError } from './errors.js';
 import type { Facts } from './facts.js';
 import { type EntryId, type Keys, LETTER } from './keys.js';
 import type { OfflineBatch, OfflineJournal } from './offline-journal.js';
-import { encodeHead, endsOf } from './record.js';
+import type { CommitOutcome } from './outcome.js';
 
-/** What became of one decision. `offline`: kept in the offline journal, and wanted in the kernel from now on. */
-export type CommitOutcome =
-  | 'stored'
-  | 'extended'
-  | 'unchanged'
-  | 'pardoned'
-  | 'suppressed'
-  | 'wrong_type'
-  | 'duplicate'
-  | 'offline'
-  /** Notes, ignored alerts and refusals store nothing. */
-  | 'none';
+export type { CommitOutcome } from './outcome.js';
 
 export interface Batch {
   readonly decisions: readonly Decision[];
@@ -48,9 +38,6 @@ export interface StoreOptions {
   readonly log: Log;
 }
 
-/** Counts of repeated alerts that wait for the next write of their entry. */
-const PENDING_AT_MOST = 10_000;
-
 /**
  * Writes automatic decisions: all effects of a batch and the position it was
  * read up to in one atomic script, so that a crash at any point neither loses
@@ -61,7 +48,7 @@ const PENDING_AT_MOST = 10_000;
 export class Store implements Service {
   readonly name = 'blocklist store';
   readonly #o: StoreOptions;
-  readonly #pending = new Map<string, number>();
+  readonly #effects = new Effects();
   #sequence = 0;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #retry: BoundedRunner;
@@ -122,31 +109,33 @@ export class Store implements Service {
   async #commit(batch: Batch): Promise<CommitOutcome[]> {
     const { offline, connection, log, clock } = this.#o;
     const outcomes: CommitOutcome[] = batch.decisions.map(() => 'none');
-    const effects: { readonly index: number; readonly key: string; readonly json: string; readonly ban: Ban | null }[] =
-      [];
-    batch.decisions.forEach((decision, index) => {
-      const effect = this.#effect(decision);
-      if (effect === 'suppressed') outcomes[index] = 'suppressed';
-      else if (effect !== null) effects.push({ index, ...effect });
+    const { keys, mirror } = this.#o;
+    const now = clock.now();
+    const { effects, suppressed } = this.#effects.of(batch.decisions, {
+      keys,
+      facts: mirror.facts,
+      skew: mirror.skew,
+      now,
     });
+    for (const index of suppressed) outcomes[index] = 'suppressed';
     if (effects.length === 0 && batch.position === null) return outcomes;
-    this.#sequence = Math.max(this.#sequence + 1, clock.now());
+    this.#sequence = Math.max(this.#sequence + 1, now);
     const args = [
       batch.position?.source ?? 'daemon',
       String(this.#sequence),
       JSON.stringify(batch.position?.value ?? null),
-      this.#o.keys.host,
-      new Date(clock.now()).toISOString(),
+      keys.host,
+      new Date(now).toISOString(),
       ...effects.map(({ json }) => json),
     ];
     if (offline.pending.length > 0 && connection.up) await this.#replay().catch(() => {});
     if (offline.pending.length === 0) {
       try {
         const words = (await this.#send(args)) as CommitOutcome[];
-        effects.forEach(({ index, key }, i) => {
+        effects.forEach((effect, i) => {
           const word = words[0] === 'duplicate' ? 'duplicate' : (words[i] as CommitOutcome);
-          outcomes[index] = word;
-          this.#count(key, word);
+          outcomes[effect.index] = word;
+          this.#effects.settle(effect, word);
         });
         return outcomes;
       } catch (error) {
@@ -163,7 +152,8 @@ export class Store implements Service {
       else bans.push([ban.prefix, ban.until === Number.POSITIVE_INFINITY ? null : ban.until]);
     }
     await offline.append({ args, bans });
-    this.#o.mirror.addOffline(bans.map(([text, until]) => [text, until ?? Number.POSITIVE_INFINITY]));
+    for (const effect of effects) this.#effects.settle(effect, 'offline');
+    mirror.addOffline(bans.map(([text, until]) => [text, until ?? Number.POSITIVE_INFINITY]));
     return outcomes;
   }
 
@@ -200,74 +190,12 @@ export class Store implements Service {
   }
 
   #pardoned(ban: Ban): boolean {
-    const pardon = this.#o.mirror.facts.pardon(ban.prefix);
-    if (pardon === null) return false;
-    if (pardon.sids !== null && (ban.record.sid === null || !pardon.sids.includes(ban.record.sid))) return false;
-    return !(ban.proven && ban.flowStart !== null && ban.flowStart + this.#o.mirror.skew > pardon.at);
-  }
-
-  #effect(decision: Decision): { key: string; json: string; ban: Ban | null } | 'suppressed' | null {
-    const { keys } = this.#o;
-    if (decision.kind === 'ban' || decision.kind === 'would_ban') {
-      const { ban } = decision;
-      const { record } = ban;
-      const isBan = decision.kind === 'ban';
-      if (
-        isBan &&
-        record.sid !== null &&
-        this.#o.mirror.facts.suppressed(record.gid ?? 1, record.sid, ban.prefix) !== null
-      ) {
-        return 'suppressed';
-      }
-      const onHost = record.scope === 'host';
-      const key = !isBan ? keys.would(ban.prefix) : onHost ? keys.local(ban.prefix) : keys.ban(ban.prefix);
-      const json = {
-        t: isBan ? 'ban' : 'would',
-        key,
-        address: ban.prefix,
-        ...(isBan && onHost ? { fleet: keys.ban(ban.prefix) } : {}),
-        pardon: keys.pardon(ban.prefix),
-        ends: this.#inRedisTime(ban.until),
-        head: encodeHead(record),
-        ...this.#times(record.last),
-        count: record.count + (this.#pending.get(key) ?? 0),
-        ...(record.sid === null ? {} : { sid: record.sid }),
-        ...(ban.flowStart === null ? {} : { flow: ban.flowStart + this.#o.mirror.skew }),
-        proven: ban.proven,
-        why: decision.kind === 'would_ban' ? decision.why : record.reason,
-      };
-      return { key, json: JSON.stringify(json), ban: isBan ? ban : null };
-    }
-    if (decision.kind !== 'flag') return null;
-    const key = keys.flag(decision.inside, decision.sid);
-    const json = {
-      t: 'flag',
-      key,
-      address: decision.inside,
-      outside: decision.outside,
-      ...this.#times(new Date(this.#o.clock.now()).toISOString()),
-      count: (decision.count ?? 1) + (this.#pending.get(key) ?? 0),
-      why: decision.why,
-    };
-    return { key, json: JSON.stringify(json), ban: null };
-  }
-
-  #times(last: string): { readonly last: string; readonly minuteAgo: string } {
-    return { last, minuteAgo: new Date(Date.parse(last) - 60_000).toISOString() };
-  }
-
-  #inRedisTime(until: number): number {
-    return until === Number.POSITIVE_INFINITY ? -1 : endsOf(until + this.#o.mirror.skew);
-  }
-
-  /** Remembers how often an entry was asked for without a write, so that its count is right at the next one. */
-  #count(key: string, outcome: CommitOutcome): void {
-    if (outcome === 'unchanged') {
-      if (!this.#pending.has(key) && this.#pending.size >= PENDING_AT_MOST) {
-        this.#pending.delete(this.#pending.keys().next().value as string);
-      }
-      this.#pending.set(key, (this.#pending.get(key) ?? 0) + 1);
-    } else this.#pending.delete(key);
+    return pardonable(ban.prefix).some((text) => {
+      const pardon = this.#o.mirror.facts.pardon(text);
+      if (pardon === null) return false;
+      if (pardon.sids !== null && (ban.record.sid === null || !pardon.sids.includes(ban.record.sid))) return false;
+      return !(ban.proven && ban.flowStart !== null && ban.flowStart + this.#o.mirror.skew > pardon.at);
+    });
   }
 
   /**

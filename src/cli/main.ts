@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { BarricataError, messageOf } from '../base/errors.js';
-import { VERSION } from './options.js';
+import { DEFAULT_CONFIG, VERSION } from './options.js';
 import { CommandExit, EXIT, tell } from './output.js';
 
 // Each command declares the options that commander gives it; the registration below is what makes that true.
@@ -24,11 +24,16 @@ function wholeNumber(value: string): number {
   return Number(value);
 }
 
+/** Collects the values of an option that may be repeated. */
+function repeated(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
 function build(): Command {
   const program = new Command('barricata')
     .description('Blocks attackers that Suricata and the packet filter see, and nobody else.')
     .version(VERSION)
-    .option('--config <file>', 'configuration file', '/etc/barricata/barricata.yaml')
+    .option('--config <file>', 'configuration file', DEFAULT_CONFIG)
     .option('-o, --output <form>', 'table, json or tsv (default: table on a terminal, tsv in a pipe)')
     .option('--dry-run', 'say what would happen and change nothing')
     .option('--as <name>', 'who acts, for the journal', process.env['SUDO_USER'] ?? process.env['USER'] ?? 'root')
@@ -95,6 +100,21 @@ function build(): Command {
     'why an address is banned, or what kept it from being banned',
     () => import('./commands/why.js'),
   );
+  verb(
+    'replay <eve...>',
+    'what a policy would have done with records of the past',
+    () => import('./commands/replay.js'),
+  )
+    .option('--policy <file>', 'decide by this file: a whole configuration, or only its policy')
+    .option('--against <policy>', 'compare with the current policy (current), or with another file')
+    .option('--since <duration>', 'only alerts of this long before the newest record')
+    .option('--home <cidr>', 'own network instead of those configured; may be repeated', repeated)
+    .option(
+      '--rules <file>',
+      'rules of Suricata, for what alerts do not say and for captures; may be repeated',
+      repeated,
+    )
+    .option('--compare-naive', 'count what "ban src_ip at severity 1-2" would have banned');
   verb('mode [what...]', 'show or set: observe, enforce, off, pause DURATION', () => import('./commands/mode.js'))
     .option('--host <name>', 'this host only')
     .option('--reason <text>', 'why');

@@ -9,3 +9,6 @@ export interface GlobalOptions {
 
 /** Of package.json; a test compares them. */
 export const VERSION = '0.1.0';
+
+/** Where the configuration usually is. */
+export const DEFAULT_CONFIG = '/etc/barricata/barricata.yaml';

@@ -38,12 +38,8 @@ export function versionOf(written: Written): string {
 /** Keys that are read and checked, and that this version does not act on; a function gives the part that counts. */
 const NOT_YET: readonly (readonly [path: string, of: (written: Written) => unknown])[] = [
   ['suricata.trusted_proxies', (w) => w.suricata.trusted_proxies],
-  ['suricata.metadata_actions', (w) => w.suricata.metadata_actions],
   ['quarantine', (w) => w.quarantine],
   ['filter.rules', (w) => w.filter.rules],
-  ['repeat_offenders', (w) => w.repeat_offenders],
-  ['limits.unproven.scope', (w) => w.limits.unproven.scope],
-  ['limits.when_reached', (w) => w.limits.when_reached],
   ['redis.sentinels', (w) => w.redis.sentinels],
   ['redis.cluster', (w) => w.redis.cluster],
   ['history', (w) => w.history],
@@ -64,11 +60,6 @@ function inactiveKeys(written: Written): string[] {
     return value !== 'off' && value !== false && !isDeepStrictEqual(value, of(base));
   }).map(([path]) => path);
   for (const source of written.suricata.eve) if (!isFile(source)) keys.push(`suricata.eve: ${source}`);
-  for (const line of written.policy) {
-    for (const condition of line.when.notJudged) {
-      keys.push(`policy line "${line.name}" (${condition}): the line matches nothing`);
-    }
-  }
   return keys;
 }
 
@@ -117,6 +108,11 @@ function filter({ syn, icmp, scan }: Written['filter']): Config['filter'] {
   };
 }
 
+function repeatOffenders(written: Written['repeat_offenders']): Config['repeatOffenders'] {
+  if (written === 'off') return null;
+  return { multiply: written.multiply, neverOver: written.never_over, forgetAfter: written.forget_after };
+}
+
 /**
  * Makes the configuration of what the schema read.
  * @param lineOf the 1-based line of a policy line by its position, 0 where the file has none
@@ -129,11 +125,7 @@ export function build(
   neverBanLineOf: (index: number) => number,
 ): Config {
   const { suricata, limits, redis, enforcement, queue } = written;
-  const policy: PolicyLine[] = written.policy.flatMap((line, index) =>
-    line.when.notJudged.length > 0
-      ? []
-      : [{ name: line.name, line: lineOf(index), when: line.when.conditions, then: line.then }],
-  );
+  const policy: PolicyLine[] = written.policy.map((line, index) => ({ ...line, line: lineOf(index) }));
   return {
     file,
     policyVersion: versionOf(written),
@@ -151,13 +143,17 @@ export function build(
       ignoreAlertsOlderThan: suricata.ignore_alerts_older_than,
       longestLine: suricata.longest_line,
       trustedProxies: suricata.trusted_proxies,
+      metadataActions: suricata.metadata_actions,
     },
     filter: filter(written.filter),
     policy,
     otherwise: written.otherwise,
+    repeatOffenders: repeatOffenders(written.repeat_offenders),
     limits: {
       newBansPerMinute: limits.new_bans_per_minute,
       totalBans: limits.total_bans,
+      knownGoodShare: limits.known_good_share === 'off' ? null : limits.known_good_share,
+      whenReached: limits.when_reached,
       widest: limits.widest,
       unprovenNeverOver: limits.unproven.never_over,
     },

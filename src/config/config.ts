@@ -58,6 +58,10 @@ export interface PolicyConditions {
   readonly destPort?: readonly (readonly [number, number])[];
   /** `meta.KEY`: any of the values of that rule metadata key. */
   readonly meta?: Readonly<Record<string, readonly string[]>>;
+  /** Both ends inside (`true`), or one of them outside (`false`). `ban`: both inside, and the one that opened the flow may be banned. */
+  readonly internal?: boolean | 'ban';
+  /** So many different signatures against the same initiator, each an alert that matches the rest of this line. */
+  readonly distinctSids?: { readonly atLeast: number; readonly within: Seconds };
 }
 
 export type Side = 'outside' | 'home' | { readonly networks: readonly Prefix[] };
@@ -68,6 +72,15 @@ export interface PolicyLine {
   readonly line: number;
   readonly when: PolicyConditions;
   readonly then: PolicyAction;
+}
+
+export interface RepeatOffenders {
+  /** Of the line's duration: for the first ban, the second... The last holds for all that follow. */
+  readonly multiply: readonly number[];
+  /** No multiplied ban is longer. */
+  readonly neverOver: Seconds;
+  /** A ban counts for so long after it was made. */
+  readonly forgetAfter: Seconds;
 }
 
 export interface Config {
@@ -98,13 +111,20 @@ export interface Config {
     readonly longestLine: number;
     /** Reverse proxies whose X-Forwarded-For is believed; never banned themselves. */
     readonly trustedProxies: readonly Prefix[];
+    /** Honour `barricata ban` and `barricata ignore` in the metadata of rules. */
+    readonly metadataActions: boolean;
   };
   readonly filter: FilterConfig;
   readonly policy: readonly PolicyLine[];
   readonly otherwise: PolicyAction;
+  /** What a further ban of the same address lasts; `null` = as long as the first. */
+  readonly repeatOffenders: RepeatOffenders | null;
   readonly limits: {
     readonly newBansPerMinute: number;
     readonly totalBans: number;
+    /** Share (0..1) of a minute's new bans that may be known good clients; `null` = any. */
+    readonly knownGoodShare: number | null;
+    readonly whenReached: 'stop_and_alert' | 'alert';
     readonly widest: { readonly ipv4: number; readonly ipv6: number };
     readonly unprovenNeverOver: Seconds;
   };

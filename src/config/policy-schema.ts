@@ -54,7 +54,6 @@ const metaValue = z.union([text(200, 'a value'), z.number().transform(String)], 
 });
 const metaValues = listOf(metaValue, 1);
 
-/** `distinct_sids`, `within` and `internal` are read and checked; a line that needs them does not take part yet. */
 const CONDITIONS = {
   sid: listOf(whole(1, SIDS, 'a signature id'), 1).optional(),
   sid_range: listOf(range('a range of signature ids', 1, SIDS, '2100000-2103999'), 1).optional(),
@@ -74,12 +73,6 @@ const CONDITIONS = {
 };
 const KNOWN = [...Object.keys(CONDITIONS), 'meta.KEY'];
 const META = /^meta\.[\w.-]{1,64}$/;
-
-export interface When {
-  readonly conditions: PolicyConditions;
-  /** Conditions of this line that this version cannot judge. */
-  readonly notJudged: readonly string[];
-}
 
 /** Marks the schema of `when`, so that the JSON schema allows `meta.KEY` and nothing else beyond the known keys. */
 export const WHEN_TITLE = 'when';
@@ -105,7 +98,7 @@ const when = z
   .catchall(z.unknown())
   .meta({ title: WHEN_TITLE, description: 'every condition must hold; of a list, one' })
   .superRefine(checkKeys, ALWAYS)
-  .transform((value, context): When => {
+  .transform((value, context): PolicyConditions => {
     const meta: Record<string, readonly string[]> = {};
     for (const key of Object.keys(value)) if (META.test(key)) meta[key.slice(5)] = metaValues.parse(value[key]);
     if ((value.distinct_sids === undefined) !== (value.within === undefined)) {
@@ -126,16 +119,15 @@ const when = z
       ...(value.proto && { proto: value.proto.map((name) => name.toUpperCase()) }),
       ...(value.dest_port && { destPort: value.dest_port }),
       ...(Object.keys(meta).length > 0 && { meta }),
+      ...(value.internal !== undefined && { internal: value.internal }),
+      ...(value.distinct_sids !== undefined &&
+        value.within !== undefined && { distinctSids: { atLeast: value.distinct_sids, within: value.within } }),
     };
-    const notJudged = [
-      ...(value.distinct_sids === undefined ? [] : ['distinct_sids']),
-      ...(value.internal === undefined || value.internal === false ? [] : ['internal']),
-    ];
-    if (Object.keys(conditions).length + notJudged.length === 0 && value.within === undefined) {
+    if (Object.keys(conditions).length === 0 && value.distinct_sids === undefined && value.within === undefined) {
       const fix = `write at least one condition (${KNOWN.join(', ')}); what holds for the rest is "otherwise"`;
       context.addIssue({ code: 'custom', path: [], message: say('an empty "when" matches every alert', fix) });
     }
-    return { conditions, notJudged };
+    return conditions;
   });
 
 /** Each line has a name of its own, since bans and `why` name the line that decided. */

@@ -97,6 +97,16 @@ export function size(least: number, most: number, range: string) {
   });
 }
 
+/** A share from 1% to 100%, as a number from 0.01 to 1. */
+export const percent = form(
+  { what: 'a share', fix: 'write a whole percentage from 1% to 100%, such as 10%', pattern: '^\\d{1,3} ?%$' },
+  (text) => {
+    const match = /^(\d{1,3}) ?%$/.exec(text);
+    const share = match === null ? 0 : Number(match[1]) / 100;
+    return share > 0 && share <= 1 ? share : null;
+  },
+);
+
 /** A whole number between two bounds. */
 export function whole(least: number, most: number, what = 'a whole number') {
   const fix = `write ${what} from ${least} to ${most}`;

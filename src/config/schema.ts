@@ -19,6 +19,7 @@ import {
   off,
   onOff,
   path,
+  percent,
   portCount,
   rate,
   readNetwork,
@@ -265,10 +266,11 @@ export const schema = section({
   limits: section({
     new_bans_per_minute: whole(1, 1_000_000).prefault(100),
     total_bans: whole(1, 10_000_000).prefault(1_000_000),
+    known_good_share: z.union([off, percent]).prefault('10%'),
     widest: section({ ipv4: whole(8, 32).prefault(24), ipv6: whole(19, 128).prefault(48) }).prefault({}),
     unproven: section({
       never_over: duration(1, DAY).prefault('10m'),
-      scope: word('host', 'fleet').prefault('host'),
+      scope: word('host').prefault('host'),
     }).prefault({}),
     when_reached: word('stop_and_alert', 'alert').prefault('stop_and_alert'),
   }).prefault({}),

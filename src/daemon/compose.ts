@@ -10,6 +10,7 @@ import { RedisConnection } from '../blocklist/connection.js';
 import { Keys } from '../blocklist/keys.js';
 import { ManualActs } from '../blocklist/manual.js';
 import { Mirror } from '../blocklist/mirror.js';
+import { Offences } from '../blocklist/offences.js';
 import { OfflineJournal } from '../blocklist/offline-journal.js';
 import { RawEdits } from '../blocklist/raw-edits.js';
 import { Store } from '../blocklist/store.js';
@@ -122,14 +123,24 @@ export function compose({ config: first, version, log, clock = systemClock, aske
   const recent = new RecentDecisions();
   const offline = new OfflineJournal(`${first.state}/offline.journal`);
   const store = new Store({ connection, keys, mirror, offline, clock, log });
+  const offences = new Offences({ connection, keys, skew: () => mirror.skew, log });
   const limits = new BanLimits({
     get newBansPerMinute() {
       return config().limits.newBansPerMinute;
     },
     totalBans: first.limits.totalBans,
+    get knownGoodShare() {
+      return config().limits.knownGoodShare;
+    },
+    get whenReached() {
+      return config().limits.whenReached;
+    },
     clock,
     isBanned: (text) => mirror.get('ban', text) !== undefined,
     total: () => mirror.status().entries,
+    // The packet path does not tell yet who had complete sessions lately.
+    isKnownGood: null,
+    onReached: (limit, why) => log.error({ alarm: 'limit_reached', limit }, why),
   });
   const context = (): DecisionContext =>
     contextOf(config(), {
@@ -138,12 +149,13 @@ export function compose({ config: first, version, log, clock = systemClock, aske
       refuse: (prefix) => facts.refuse(prefix),
       isInfrastructure: (prefix) => facts.isInfrastructure(prefix),
       isOwn: (words) => facts.isOwn(words),
+      exceptionInside: (network) => mirror.facts.exceptionInside(network),
     });
   const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
   // More than the mode: whoever is allowed must be known before anybody is decided to be banned.
   const waitsFor = () =>
     mirror.complete ? heartbeat.waitsFor : 'waiting for Redis to say the mode and who is allowed';
-  const decisions = new Decisions({ context, limits, store, recent, waitsFor, clock, log });
+  const decisions = new Decisions({ context, limits, store, offences, recent, waitsFor, clock, log });
   const alertPath = new AlertPath({ config: first, store, decisions, connection, waitsFor, clock, log });
   const filterPath = new FilterPath({
     queue: new PacketQueue({

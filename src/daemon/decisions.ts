@@ -5,6 +5,7 @@ import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import { type Log, RateLimitedLog } from '../base/log.js';
 import { BlocklistError } from '../blocklist/errors.js';
+import type { Offences } from '../blocklist/offences.js';
 import type { CommitOutcome, Store } from '../blocklist/store.js';
 import type { Detection } from '../filter/detection.js';
 import type { Decision, Outcome } from '../policy/ban.js';
@@ -12,18 +13,23 @@ import type { DecisionContext } from '../policy/context.js';
 import { decide } from '../policy/decide.js';
 import { decideDetection } from '../policy/decide-detection.js';
 import type { BanLimits } from '../policy/limits.js';
+import { PolicyMemory } from '../policy/memory.js';
 import { Batch } from '../policy/merge.js';
+import { offendersIn, withRepeats } from '../policy/repeat.js';
 import type { EveAlert, EveBatch } from '../suricata/eve-alert.js';
 import type { RecentDecisions } from './recent-decisions.js';
 
 /** Detections that wait for Redis; beyond, the oldest is given up and counted: the filter drops its packets anyway. */
 const DETECTIONS_AT_MOST = 10_000;
 const DETECTIONS_AT_ONCE = 256;
+/** A repeated alert of a banned address is one incident: it was told when the ban was stored. */
+const SILENT: ReadonlySet<CommitOutcome> = new Set(['extended', 'counted', 'unchanged', 'duplicate']);
 
 export interface DecisionsOptions {
   readonly context: () => DecisionContext;
   readonly limits: BanLimits;
   readonly store: Pick<Store, 'commit'>;
+  readonly offences: Pick<Offences, 'read'>;
   readonly recent: RecentDecisions;
   /** Why nothing may be decided and stored now; `null` when it may. What was seen waits. */
   readonly waitsFor: () => string | null;
@@ -44,6 +50,8 @@ export class Decisions implements Service {
   /** By detector. */
   readonly detections = new Counters();
   readonly outcomes = new Counters<CommitOutcome>();
+  /** What deciding remembers of earlier alerts. */
+  readonly memory = new PolicyMemory();
   readonly #o: DecisionsOptions;
   readonly #waiting: Detection[] = [];
   readonly #complaints: RateLimitedLog;
@@ -78,9 +86,11 @@ export class Decisions implements Service {
     const reason = this.#o.waitsFor();
     if (reason !== null) throw new BlocklistError('store decisions', 'refused', reason);
     const context = { ...this.#o.context(), now: this.#o.clock.now() };
-    const decided = batch.alerts.map((alert) => {
-      const decision = this.#o.limits.admit(decide(alert, context));
-      this.#remember(decision, nameOf(alert));
+    const first = batch.alerts.map((alert) => decide(alert, context, this.memory));
+    const past = await this.#o.offences.read(offendersIn(first));
+    const decided = first.map((one, i) => {
+      const decision = this.#o.limits.admit(withRepeats(one, past, context));
+      this.#remember(decision, nameOf(batch.alerts[i] as EveAlert));
       return decision;
     });
     await this.#commit(decided, { source: batch.source, value: batch.position });
@@ -152,7 +162,8 @@ export class Decisions implements Service {
   /** One log line for what changes something; the rest is counted. */
   #say(decision: Outcome, outcome: CommitOutcome): void {
     const { log } = this.#o;
-    if (decision.kind === 'ban' && outcome !== 'unchanged' && outcome !== 'duplicate') {
+    if (decision.kind === 'ban') {
+      if (SILENT.has(outcome)) return;
       const { prefix, until, record } = decision.ban;
       const ends = until === Number.POSITIVE_INFINITY ? null : new Date(until).toISOString();
       const { sid, reason, policy, proof, scope } = record;

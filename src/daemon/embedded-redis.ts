@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import type { Log } from '../base/log.js';
+import { endedWithin, isRunning, type ProcessIdentity, processWith } from '../base/process.js';
 import { BlocklistError } from '../blocklist/errors.js';
 import { groupId } from './group.js';
 
@@ -51,10 +52,9 @@ export class EmbeddedRedis implements Service {
   readonly #o: EmbeddedRedisOptions;
   readonly #dir: string;
   readonly #runner: BoundedRunner;
-  #pid: number | null = null;
+  #server: ProcessIdentity | null = null;
   #backoff = 500;
   #startAgainAt = 0;
-  #restarts = 0;
   #spawnError: unknown = null;
 
   constructor(options: EmbeddedRedisOptions) {
@@ -71,24 +71,15 @@ export class EmbeddedRedis implements Service {
     });
   }
 
-  get pid(): number | null {
-    return this.#pid;
-  }
-
-  /** How often it had to be started again. */
-  get restarts(): number {
-    return this.#restarts;
-  }
-
   /**
    * Returns when the server answers, also when it still loads its data.
    * @throws BlocklistError kind `refused` when it cannot run here, with what repairs that
    */
   async start(): Promise<void> {
     await this.#prepare();
-    this.#pid = await this.#adopt();
-    if (this.#pid === null) await this.#launch();
-    else this.#o.log.info({ pid: this.#pid }, 'adopted the redis-server of an earlier run');
+    this.#server = await this.#adopt();
+    if (this.#server === null) await this.#launch();
+    else this.#o.log.info({ pid: this.#server.pid }, 'adopted the redis-server of an earlier run');
     await this.#shareSocket();
     this.#runner.start();
   }
@@ -96,19 +87,20 @@ export class EmbeddedRedis implements Service {
   /** Ends the server; the data stays on disk. */
   async stop(): Promise<void> {
     await this.#runner.stop();
-    const pid = this.#pid;
-    this.#pid = null;
-    if (pid === null) return;
+    const server = this.#server;
+    this.#server = null;
+    if (server === null) return;
+    const { pid } = server;
     await ask(this.socket, 'SHUTDOWN', 2000).catch(() => null);
-    if (await ended(pid, STOP_WITHIN)) return;
+    if (await endedWithin(server, STOP_WITHIN)) return;
     signal(pid, 'SIGTERM');
-    if (!(await ended(pid, STOP_WITHIN))) {
+    if (!(await endedWithin(server, STOP_WITHIN))) {
       this.#o.log.error(
         { pid },
         'redis-server does not end; killing it, its append-only file has all but the last second',
       );
       signal(pid, 'SIGKILL');
-      await ended(pid, 2000);
+      await endedWithin(server, 2000);
     }
   }
 
@@ -139,28 +131,29 @@ export class EmbeddedRedis implements Service {
     }
   }
 
-  /** The pid of a healthy server of an earlier run; an unhealthy one is ended first. */
-  async #adopt(): Promise<number | null> {
+  /** The healthy server of an earlier run; an unhealthy one is ended first. */
+  async #adopt(): Promise<ProcessIdentity | null> {
     const answer = await ask(this.socket, 'PING', 3000).catch(() => null);
     if (answer !== null && /^\+PONG|^-LOADING/.test(answer)) {
       const info = await ask(this.socket, 'INFO server', 3000).catch(() => '');
       const pid = Number(/process_id:(\d+)/.exec(info)?.[1]);
       const dir = await ask(this.socket, 'CONFIG GET dir', 3000).catch(() => '');
-      if (pid > 0 && (dir.split('\r\n').includes(this.#dir) || answer.startsWith('-LOADING'))) return pid;
+      if (pid > 0 && (dir.split('\r\n').includes(this.#dir) || answer.startsWith('-LOADING'))) return processWith(pid);
       throw new BlocklistError(
         'start redis-server',
         'refused',
         `another Redis (pid ${pid || 'unknown'}) listens at ${this.socket}; stop it, or set run: to another directory`,
       );
     }
-    const pid = Number(await readFile(this.#pidFile, 'utf8').catch(() => ''));
-    if (pid > 0 && (await this.#isOurs(pid))) {
+    const left = await processWith(Number(await readFile(this.#pidFile, 'utf8').catch(() => '')));
+    if (left !== null && (await this.#isOurs(left.pid))) {
+      const { pid } = left;
       this.#o.log.warn({ pid }, 'the redis-server of an earlier run does not answer; ending it');
       // A stopped process acts on SIGTERM only when it runs again.
       signal(pid, 'SIGCONT');
       signal(pid, 'SIGTERM');
-      if (!(await ended(pid, 5000))) signal(pid, 'SIGKILL');
-      await ended(pid, 5000);
+      if (!(await endedWithin(left, 5000))) signal(pid, 'SIGKILL');
+      await endedWithin(left, 5000);
     }
     await rm(this.socket, { force: true });
     return null;
@@ -202,14 +195,14 @@ export class EmbeddedRedis implements Service {
     });
     child.once('exit', (code, name) => {
       this.#spawnError ??= new Error(`it ended with ${name ?? `code ${code}`}; see ${log}`);
-      if (this.#pid === child.pid) this.#runner.wake();
+      if (this.#server?.pid === child.pid) this.#runner.wake();
     });
     child.unref();
     const end = clock.monotonic() + START_WITHIN;
     while (this.#spawnError === null && clock.monotonic() < end) {
       const answer = await ask(this.socket, 'PING', 1000).catch(() => null);
       if (answer !== null && /^\+PONG|^-LOADING/.test(answer)) {
-        this.#pid = child.pid ?? null;
+        this.#server = await processWith(child.pid as number);
         return;
       }
       await new Promise<void>((done) => clock.after(20, done));
@@ -238,23 +231,22 @@ export class EmbeddedRedis implements Service {
   /** Starts the server again when it is gone, waiting longer each time. */
   async #watch(): Promise<void> {
     const { clock, log } = this.#o;
-    if (this.#pid !== null && isAlive(this.#pid)) {
+    if (this.#server !== null && (await isRunning(this.#server))) {
       if (clock.monotonic() - this.#startAgainAt > 60_000) this.#backoff = 500;
       return;
     }
-    if (this.#pid !== null) {
+    if (this.#server !== null) {
       log.error(
-        { pid: this.#pid, err: messageOf(this.#spawnError ?? 'it ended') },
+        { pid: this.#server.pid, err: messageOf(this.#spawnError ?? 'it ended') },
         'redis-server is gone; starting it again',
       );
-      this.#pid = null;
+      this.#server = null;
     }
     if (clock.monotonic() < this.#startAgainAt) return;
     this.#startAgainAt = clock.monotonic() + this.#backoff;
     this.#backoff = Math.min(this.#backoff * 2, LONGEST_BACKOFF);
-    this.#restarts += 1;
-    this.#pid = await this.#adopt();
-    if (this.#pid === null) await this.#launch();
+    this.#server = await this.#adopt();
+    if (this.#server === null) await this.#launch();
     await this.#shareSocket();
   }
 }
@@ -274,29 +266,10 @@ function ask(path: string, command: string, withinMs: number): Promise<string> {
   });
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
 function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch {
     // It has ended by itself.
   }
-}
-
-/** Whether the process was gone within `ms`. */
-async function ended(pid: number, ms: number): Promise<boolean> {
-  const end = performance.now() + ms;
-  while (isAlive(pid)) {
-    if (performance.now() > end) return false;
-    await new Promise((done) => setTimeout(done, 10));
-  }
-  return true;
 }

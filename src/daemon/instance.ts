@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { type FileHandle, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BarricataError, messageOf } from '../base/errors.js';
+import { isRunning, type ProcessIdentity, processWith } from '../base/process.js';
 
 /** kind: `already_running` (another process has the lock), `failed` (the lock cannot be made). */
 export class InstanceError extends BarricataError {
@@ -38,13 +39,13 @@ export class Instance {
     }
     try {
       if (!(await lockFile(file.fd))) {
-        const pid = await recordedPid(this.#run);
-        const who = pid === null ? '' : ` with process id ${pid}`;
+        const named = await recorded(this.#run);
+        const who = named === null ? '' : ` with process id ${named.pid}`;
         const message = `Barricata already runs here${who}; stop it first: barricata stop`;
         throw new InstanceError('lock run directory', 'already_running', message);
       }
       await file.truncate();
-      await file.write(`${process.pid} ${await startOf(process.pid)}\n`);
+      await file.write(`${process.pid} ${(await processWith(process.pid))?.start ?? ''}\n`);
       this.#file = file;
     } catch (error) {
       await file.close();
@@ -92,25 +93,12 @@ export function lockFile(fd: number): Promise<boolean> {
 
 /** The process that the run directory names, if that very process lives; `null` otherwise. */
 export async function livingPid(run: string): Promise<number | null> {
-  const [pid, start] = await recorded(run);
-  return pid !== null && start !== '' && (await startOf(pid)) === start ? pid : null;
+  const named = await recorded(run);
+  return named !== null && (await isRunning(named)) ? named.pid : null;
 }
 
-async function recordedPid(run: string): Promise<number | null> {
-  return (await recorded(run))[0];
-}
-
-async function recorded(run: string): Promise<[pid: number | null, start: string]> {
+async function recorded(run: string): Promise<ProcessIdentity | null> {
   const text = await readFile(pidFile(run), 'utf8').catch(() => '');
   const match = /^(\d+) (\d+)$/m.exec(text);
-  return match ? [Number(match[1]), match[2] as string] : [null, ''];
-}
-
-/** When the process started, field 22 of proc(5) stat, in clock ticks since boot; '' when there is none, or it has ended. */
-export async function startOf(pid: number): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  // The name may hold spaces and brackets: fields are counted from the last bracket on, which ends field 2.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  // A zombie has ended.
-  return fields[0] === 'Z' ? '' : (fields[22 - 3] ?? '');
+  return match && { pid: Number(match[1]), start: match[2] as string };
 }

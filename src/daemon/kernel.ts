@@ -77,19 +77,10 @@ export class Kernel implements Service {
   }
 
   /**
-   * What was made before a failure is treated as at a stop: kept or removed.
+   * What was made before a failure is kept or removed by `stop`.
    * @throws EnforcementError when sets or rules cannot be made, with what repairs that
    */
   async start(): Promise<void> {
-    try {
-      await this.#start();
-    } catch (error) {
-      await this.stop().catch(() => {});
-      throw error;
-    }
-  }
-
-  async #start(): Promise<void> {
     if (this.noFilter !== null) {
       this.#o.log.error(
         { err: this.noFilter },

@@ -1,5 +1,7 @@
+import type { EpochMs } from '../base/clock.js';
+import type { LimitState } from '../policy/limits.js';
 import type { Parts } from './compose.js';
-import type { DaemonStatus } from './status.js';
+import type { Alarm, DaemonStatus } from './status.js';
 
 /** Gathers the status from the parts. Runs `iptables-save` for the drop counters, about 10 ms. */
 export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonStatus> {
@@ -23,7 +25,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
   const queue = filterPath.health();
   const eve = alertPath.status();
   const mode = mirror.mode;
-  const limit = limits.state.reached;
+  const limit = limits.state;
   const base = {
     version: parts.version,
     pid: process.pid,
@@ -78,8 +80,9 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
     })),
     decisions: decisions.counts.toJSON(),
     limits: {
-      reached:
-        limit === null ? null : `limits.${limit} was reached: automatic bans stop; go on by: barricata mode enforce`,
+      reached: limit.why,
+      newBansLastMinute: limit.lastMinute,
+      knownGoodShare: config.limits.knownGoodShare === null ? 'off' : limit.knownGoodShare,
     },
     protections: {
       protectedNetworks: facts.size,
@@ -98,8 +101,13 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
     parts.heartbeat.problem === null &&
     alertPath.problem === null &&
     unopened.length === 0;
-  const alarms = [...settings.alarms];
+  const alarms = [...settings.alarms, ...limitAlarms(limit, parts.clock.now())];
   return { ...base, ready, alarms, problems: problemsOf(base, parts, eve.problems) };
+}
+
+function limitAlarms({ why, since }: LimitState, now: EpochMs): Alarm[] {
+  if (why === null) return [];
+  return [{ name: 'limit_reached', since: new Date(now - since).toISOString(), detail: why }];
 }
 
 function problemsOf(

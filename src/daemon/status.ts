@@ -90,7 +90,13 @@ export interface DaemonStatus {
     readonly unusable: Readonly<Record<string, number>>;
   }[];
   readonly decisions: Readonly<Record<string, number>>;
-  readonly limits: { readonly reached: string | null };
+  readonly limits: {
+    /** The limit on automatic bans that was reached, and what that means. */
+    readonly reached: string | null;
+    readonly newBansLastMinute: number;
+    /** Known good clients among those, 0..1; `unknown` while nothing tells who is one: that limit is not in force then. */
+    readonly knownGoodShare: number | 'unknown' | 'off';
+  };
   readonly protections: {
     readonly protectedNetworks: number;
     readonly sshPeers: number;

@@ -2,16 +2,10 @@ import PQueue from 'p-queue';
 import type { Clock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Family } from '../net/address.js';
-import { isProblem, type Prefix, parsePrefix } from '../net/prefix.js';
+import type { Prefix } from '../net/prefix.js';
 import { NetlinkError } from '../netlink/errors.js';
-import {
-  dumpSet,
-  type ElementFailure,
-  IpsetClient,
-  LONGEST_TIMEOUT,
-  type SetElement,
-  type SetHeader,
-} from '../netlink/ipset.js';
+import { dumpSet, type ElementFailure, IpsetClient, type SetHeader } from '../netlink/ipset.js';
+import { ensureSet, type SetTool } from './ensure-set.js';
 import {
   type ApplyResult,
   EnforcementError,
@@ -22,18 +16,7 @@ import {
   type SetBackend,
   type WantedElement,
 } from './set-backend.js';
-import {
-  Breath,
-  batchOf,
-  FAMILIES,
-  kernelHasIpv6,
-  missing,
-  ownSetNames,
-  type SetPlan,
-  setName,
-  setPlans,
-  twinOf,
-} from './sets.js';
+import { Breath, batchOf, FAMILIES, missing, ownSetNames, setName, setPlans, sizeOf } from './sets.js';
 
 /** Elements handed to the kernel between two looks at the clock: about 0.6 ms of work. */
 const SLICE = 1000;
@@ -58,15 +41,13 @@ export class IpsetBackend implements SetBackend {
   }
 
   /**
-   * Makes the missing sets. One that exists with other parameters (too small,
-   * without timeouts or counters) is rebuilt in a twin, filled with what it held
-   * and swapped, so that there is no moment without it.
-   * @throws EnforcementError kind `not_permitted`, `unsupported`, or `refused` when a set
-   *   of another type has the name and a rule uses it
+   * Makes the missing sets and rebuilds those with other parameters.
+   * @throws EnforcementError kind `not_permitted`, `unsupported`, or what `ensureSet` throws
    */
   async open(): Promise<void> {
     await this.#exclusive('ipset open', async (client) => {
-      for (const plan of setPlans(this.#o.maxelem)) await this.#ensure(client, plan);
+      const tool = toolOf(client);
+      for (const plan of setPlans(this.#o.maxelem)) await ensureSet(tool, plan, this.#o.gate);
     });
   }
 
@@ -115,10 +96,7 @@ export class IpsetBackend implements SetBackend {
   }
 
   async size(list: ListName): Promise<{ ipv4: number; ipv6: number; referenced: boolean }> {
-    const ipv4 = this.#header(list, 4);
-    const ipv6 = this.#header(list, 6);
-    const referenced = ipv4.references > 0 && (ipv6.references > 0 || !kernelHasIpv6());
-    return { ipv4: ipv4.elements, ipv6: ipv6.elements, referenced };
+    return sizeOf(this.#header(list, 4), this.#header(list, 6));
   }
 
   async find(list: ListName, prefix: Prefix): Promise<KernelElement | null> {
@@ -182,48 +160,23 @@ export class IpsetBackend implements SetBackend {
     if (header === null) throw missing('ipset list', name);
     return header;
   }
+}
 
-  async #ensure(client: IpsetClient, plan: SetPlan): Promise<void> {
-    const { name, family, maxelem, counters, hashsize } = plan;
-    const options = { family, maxelem, counters, hashsize, timeout: 0 };
-    const twin = twinOf(name);
-    client.destroy(twin);
-    const header = client.header(name);
-    if (header === null) return client.create(name, options);
-    const sameKind = header.type === 'hash:net' && header.family === family;
-    if (sameKind && header.timeout === 0 && header.counters === counters && header.maxelem >= maxelem) return;
-    if (!sameKind && header.references > 0) {
-      throw new EnforcementError(
-        'ipset open',
-        'refused',
-        `a rule uses a set named ${name} of type ${header.type}, which Barricata did not make; remove that rule and set`,
-      );
-    }
-    client.create(twin, options);
-    if (header.family === family && ['hash:net', 'hash:ip'].includes(header.type)) await this.#copy(client, plan, twin);
-    if (sameKind) {
-      client.swap(name, twin);
-      client.destroy(twin);
-    } else {
-      client.destroy(name);
-      client.rename(twin, name);
-    }
-  }
-
-  /** Fills a twin with the elements of the set; what the gate refuses stays behind. */
-  async #copy(client: IpsetClient, plan: SetPlan, twin: string): Promise<void> {
-    for await (const page of dumpSet(plan.name)) {
-      const elements: SetElement[] = [];
-      for (const { text, timeout } of page) {
-        const prefix = parsePrefix(text);
-        if (isProblem(prefix) || prefix.family !== plan.family) continue;
-        if (plan.list === 'ban' && this.#o.gate(prefix) !== null) continue;
-        elements.push({ prefix, timeout: Math.min(timeout, LONGEST_TIMEOUT) });
-      }
-      const [failure] = client.add(twin, plan.family, elements);
+/** Netlink as `ensureSet` uses it. */
+function toolOf(client: IpsetClient): SetTool {
+  return {
+    header: (name) => client.header(name),
+    create: (name, { family, maxelem, counters, hashsize }) =>
+      client.create(name, { family, maxelem, counters, hashsize, timeout: 0 }),
+    destroy: (name) => client.destroy(name),
+    swap: (name, other) => client.swap(name, other),
+    rename: (name, to) => client.rename(name, to),
+    elements: dumpSet,
+    fill: (name, family, elements) => {
+      const [failure] = client.add(name, family, elements);
       if (failure) throw failure.error;
-    }
-  }
+    },
+  };
 }
 
 const KINDS: Readonly<Record<NetlinkError['kind'], EnforcementErrorKind>> = {

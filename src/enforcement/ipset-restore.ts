@@ -2,9 +2,10 @@ import type { Clock } from '../base/clock.js';
 import type { Family } from '../net/address.js';
 import { parseWords } from '../net/address.js';
 import { type Prefix, prefixOf, widthOf } from '../net/prefix.js';
-import { LONGEST_TIMEOUT, type SetElement, type SetHeader } from '../netlink/ipset.js';
+import type { SetElement, SetHeader } from '../netlink/ipset.js';
 import { elementProblem } from '../netlink/ipset-message.js';
 import type { CommandResult, Commands } from './command.js';
+import { ensureSet, type SetTool } from './ensure-set.js';
 import {
   type ApplyResult,
   EnforcementError,
@@ -15,18 +16,7 @@ import {
   type SetBackend,
   type WantedElement,
 } from './set-backend.js';
-import {
-  Breath,
-  batchOf,
-  FAMILIES,
-  kernelHasIpv6,
-  missing,
-  ownSetNames,
-  type SetPlan,
-  setName,
-  setPlans,
-  twinOf,
-} from './sets.js';
+import { Breath, batchOf, FAMILIES, missing, ownSetNames, type SetPlan, setName, setPlans, sizeOf } from './sets.js';
 
 /** After this many single failures in one batch the rest is sent line by line and compared with the set. */
 const MOST_RETRIES = 8;
@@ -69,7 +59,8 @@ export class IpsetRestoreBackend implements SetBackend {
   }
 
   async open(): Promise<void> {
-    for (const plan of setPlans(this.#maxelem)) await this.#ensure(plan);
+    const tool = this.#tool();
+    for (const plan of setPlans(this.#maxelem)) await ensureSet(tool, plan, this.#gate);
   }
 
   async apply(list: ListName, add: readonly WantedElement[], remove: readonly Prefix[]): Promise<ApplyResult> {
@@ -106,18 +97,20 @@ export class IpsetRestoreBackend implements SetBackend {
   }
 
   async *dump(list: ListName): AsyncGenerator<readonly KernelElement[], void, void> {
+    for (const family of FAMILIES) yield* this.#pages(setName(list, family), family);
+  }
+
+  async *#pages(name: string, family: Family): AsyncGenerator<readonly KernelElement[], void, void> {
     const breath = new Breath();
-    for (const family of FAMILIES) {
-      let page: KernelElement[] = [];
-      for (const element of await this.#save(setName(list, family), family)) {
-        page.push(element);
-        if (page.length < PAGE) continue;
-        yield page;
-        page = [];
-        await breath.take();
-      }
-      if (page.length > 0) yield page;
+    let page: KernelElement[] = [];
+    for (const element of await this.#save(name, family)) {
+      page.push(element);
+      if (page.length < PAGE) continue;
+      yield page;
+      page = [];
+      await breath.take();
     }
+    if (page.length > 0) yield page;
   }
 
   async size(list: ListName): Promise<{ ipv4: number; ipv6: number; referenced: boolean }> {
@@ -126,9 +119,7 @@ export class IpsetRestoreBackend implements SetBackend {
       if (found === null) throw missing('ipset list', setName(list, family));
       return found;
     };
-    const [ipv4, ipv6] = [await header(4), await header(6)];
-    const referenced = ipv4.references > 0 && (ipv6.references > 0 || !kernelHasIpv6());
-    return { ipv4: ipv4.elements, ipv6: ipv6.elements, referenced };
+    return sizeOf(await header(4), await header(6));
   }
 
   async find(list: ListName, prefix: Prefix): Promise<KernelElement | null> {
@@ -191,36 +182,22 @@ export class IpsetRestoreBackend implements SetBackend {
     }
   }
 
-  async #ensure(plan: SetPlan): Promise<void> {
-    const { name, family, maxelem, counters, hashsize } = plan;
-    const twin = twinOf(name);
-    const create = (as: string) =>
-      `create ${as} hash:net family ${family === 4 ? 'inet' : 'inet6'} hashsize ${hashsize} maxelem ${maxelem} timeout 0${counters ? ' counters' : ''}\n`;
-    if ((await this.#header(twin)) !== null) await this.#ipset(['destroy', twin]);
-    const header = await this.#header(name);
-    if (header === null) {
-      await this.#ipset(['restore'], create(name));
-      return;
-    }
-    const sameKind = header.type === 'hash:net' && header.family === family;
-    if (sameKind && header.timeout === 0 && header.counters === counters && header.maxelem >= maxelem) return;
-    if (!sameKind && header.references > 0) {
-      throw new EnforcementError(
-        'ipset open',
-        'refused',
-        `a rule uses a set named ${name} of type ${header.type}, which Barricata did not make; remove that rule and set`,
-      );
-    }
-    const contents: string[] = [create(twin)];
-    if (header.family === family && ['hash:net', 'hash:ip'].includes(header.type)) {
-      for (const { text, timeout, prefix } of await this.#save(name, family)) {
-        if (plan.list === 'ban' && this.#gate(prefix) !== null) continue;
-        contents.push(`add ${twin} ${text} timeout ${Math.min(timeout, LONGEST_TIMEOUT)}\n`);
-      }
-    }
-    await this.#ipset(['restore'], contents.join(''));
-    if (sameKind) await this.#ipset(['restore'], `swap ${name} ${twin}\ndestroy ${twin}\n`);
-    else await this.#ipset(['restore'], `destroy ${name}\nrename ${twin} ${name}\n`);
+  /** The `ipset` program as `ensureSet` uses it. */
+  #tool(): SetTool {
+    return {
+      header: (name) => this.#header(name),
+      create: async (name, plan) => void (await this.#ipset(['restore'], createLine(name, plan))),
+      destroy: async (name) => {
+        if ((await this.#header(name)) !== null) await this.#ipset(['destroy', name]);
+      },
+      swap: async (name, other) => void (await this.#ipset(['swap', name, other])),
+      rename: async (name, to) => void (await this.#ipset(['rename', name, to])),
+      elements: (name, family) => this.#pages(name, family),
+      fill: async (name, _family, elements) => {
+        const lines = elements.map(({ prefix, timeout }) => `add ${name} ${prefix.text} timeout ${timeout}\n`);
+        await this.#ipset(['restore'], lines.join(''));
+      },
+    };
   }
 
   async #header(name: string): Promise<SetHeader | null> {
@@ -242,6 +219,11 @@ export class IpsetRestoreBackend implements SetBackend {
     if (result.code !== 0) throw errorOf(`ipset ${args[0] ?? ''}`, result);
     return result;
   }
+}
+
+function createLine(name: string, { family, hashsize, maxelem, counters }: SetPlan): string {
+  const sizes = `hashsize ${hashsize} maxelem ${maxelem}`;
+  return `create ${name} hash:net family ${family === 4 ? 'inet' : 'inet6'} ${sizes} timeout 0${counters ? ' counters' : ''}\n`;
 }
 
 function textOf(lines: readonly Line[]): string {

@@ -8,8 +8,15 @@ import { type EpochMs, FOREVER } from '../base/clock.js';
 import type { Family } from '../net/address.js';
 import type { Prefix } from '../net/prefix.js';
 import { ALIVE_SETS } from '../netlink/alive.js';
-import { LONGEST_TIMEOUT, type SetElement } from '../netlink/ipset.js';
-import { type ApplyResult, EnforcementError, type Gate, type ListName, type WantedElement } from './set-backend.js';
+import { LONGEST_TIMEOUT, type SetElement, type SetHeader } from '../netlink/ipset.js';
+import {
+  type ApplyResult,
+  EnforcementError,
+  type Gate,
+  type ListName,
+  type SetBackend,
+  type WantedElement,
+} from './set-backend.js';
 
 export const FAMILIES: readonly Family[] = [4, 6];
 export const LISTS: readonly ListName[] = ['ban', 'allow'];
@@ -124,6 +131,12 @@ export function batchOf(
 
 export function missing(operation: string, name: string): EnforcementError {
   return new EnforcementError(operation, 'missing', `${operation}: set ${name} does not exist`);
+}
+
+/** What `SetBackend.size` says of a list, from the headers of its two sets. */
+export function sizeOf(ipv4: SetHeader, ipv6: SetHeader): Awaited<ReturnType<SetBackend['size']>> {
+  const referenced = ipv4.references > 0 && (ipv6.references > 0 || !kernelHasIpv6());
+  return { ipv4: ipv4.elements, ipv6: ipv6.elements, referenced };
 }
 
 /** Whether this kernel has IPv6; false when it was booted with ipv6.disable=1 or lacks the module. */

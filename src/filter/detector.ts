@@ -23,9 +23,6 @@ export interface Detector {
   readonly evictions: number;
 }
 
-/** How many sources each table of a detector holds. Tests pass less. */
-export const SOURCES = 65_536;
-
 /** The source of a packet as a prefix: the address, or its /64. */
 export function sourceText(packet: Packet, wholeNet: boolean): string {
   if (packet.family === 4) return `${formatWords(v4(packet.source0))}/32`;

@@ -1,8 +1,7 @@
 import type { FilterConfig } from '../config/config.js';
 import { isIcmp, type Packet } from '../net/packet.js';
-import { type Detector, type Report, SOURCES, sourceText, targetText, VERDICT, type Verdict } from './detector.js';
-import { RateWindows } from './rate-window.js';
-import { LEVEL, SourceCounts } from './source-counts.js';
+import { type Detector, type Report, VERDICT, type Verdict } from './detector.js';
+import { rateLimit, type SourceLimit } from './source-limit.js';
 
 /**
  * `icmp_rate`: a source that sends ICMP faster than the limit, and the size above
@@ -17,48 +16,24 @@ import { LEVEL, SourceCounts } from './source-counts.js';
  * fast would have the machine it pings banned.
  */
 export class IcmpFlood implements Detector {
-  readonly #config: NonNullable<FilterConfig['icmp']>;
-  readonly #counts: SourceCounts;
-  readonly #report: Report;
+  readonly #dropLargerThan: number | null;
+  readonly #limit: SourceLimit;
 
-  constructor(config: NonNullable<FilterConfig['icmp']>, report: Report, seed: number, sources = SOURCES) {
-    this.#config = config;
-    this.#report = report;
-    this.#counts = new SourceCounts({
-      detector: 'icmp_rate',
-      seed,
-      sources,
-      limit: config.perSecond * config.during,
-      windowMs: config.during * 1000,
-      banMs: config.ban * 1000,
-      counter: (slots) => new RateWindows(slots, config.during * 1000),
-    });
+  constructor(config: NonNullable<FilterConfig['icmp']>, report: Report, seed: number) {
+    this.#dropLargerThan = config.dropLargerThan;
+    this.#limit = rateLimit('icmp_rate', config, report, seed);
   }
 
   get evictions(): number {
-    return this.#counts.evictions;
+    return this.#limit.evictions;
   }
 
   judge(packet: Packet, now: number): Verdict {
     if (!isIcmp(packet.family, packet.protocol)) return VERDICT.ACCEPT;
     if (isEssential(packet.family, packet.type)) return VERDICT.ACCEPT;
-    const { dropLargerThan } = this.#config;
-    const tooLarge = dropLargerThan !== null && packet.length > dropLargerThan;
-    const otherwise = tooLarge ? VERDICT.DROP : VERDICT.ACCEPT;
-    if (isEchoReply(packet.family, packet.type)) return otherwise;
-    const level = this.#counts.count(packet, now);
-    if (level === LEVEL.BELOW) return otherwise;
-    if (level === LEVEL.OVER_AND_NEW) {
-      this.#report({
-        detector: 'icmp_rate',
-        source: sourceText(packet, this.#counts.wholeNet),
-        target: targetText(packet),
-        count: this.#counts.found,
-        window: this.#config.during,
-        ban: this.#config.ban,
-      });
-    }
-    return VERDICT.DROP;
+    const tooLarge = this.#dropLargerThan !== null && packet.length > this.#dropLargerThan;
+    const verdict = isEchoReply(packet.family, packet.type) ? VERDICT.ACCEPT : this.#limit.judge(packet, now);
+    return tooLarge ? VERDICT.DROP : verdict;
   }
 }
 

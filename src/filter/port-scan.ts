@@ -1,8 +1,8 @@
 import type { FilterConfig } from '../config/config.js';
 import { type Packet, PROTOCOL, TCP_FLAG } from '../net/packet.js';
-import { type Detector, type Report, sourceText, targetText, VERDICT, type Verdict } from './detector.js';
+import { type Detector, type Report, VERDICT, type Verdict } from './detector.js';
 import { PortWindows } from './port-window.js';
-import { LEVEL, SourceCounts } from './source-counts.js';
+import { SourceLimit } from './source-limit.js';
 
 /** Bytes that one table of ports may take; with more ports a source there are fewer sources. */
 const TABLE_BYTES = 8 << 20;
@@ -23,48 +23,29 @@ const TABLE_BYTES = 8 << 20;
  * they never add up. A RST, and anything else with ACK, is somebody's answer.
  */
 export class PortScan implements Detector {
-  readonly #config: NonNullable<FilterConfig['scan']>;
-  readonly #counts: SourceCounts;
-  readonly #report: Report;
+  readonly #limit: SourceLimit;
 
-  constructor(
-    config: NonNullable<FilterConfig['scan']>,
-    report: Report,
-    seed: number,
-    sources = slotsFor(config.ports),
-  ) {
-    this.#config = config;
-    this.#report = report;
-    this.#counts = new SourceCounts({
+  constructor(config: NonNullable<FilterConfig['scan']>, report: Report, seed: number) {
+    const { ports, within, ban } = config;
+    this.#limit = new SourceLimit({
       detector: 'port_scan',
+      limit: ports,
+      window: within,
+      ban,
+      sources: slotsFor(ports),
+      counter: (slots) => new PortWindows(slots, ports, within * 1000),
       seed,
-      sources,
-      limit: config.ports,
-      windowMs: config.within * 1000,
-      banMs: config.ban * 1000,
-      counter: (slots) => new PortWindows(slots, config.ports, config.within * 1000),
+      report,
     });
   }
 
   get evictions(): number {
-    return this.#counts.evictions;
+    return this.#limit.evictions;
   }
 
   judge(packet: Packet, now: number): Verdict {
     if (packet.protocol !== PROTOCOL.TCP || !isProbe(packet.flags, packet.targetPort)) return VERDICT.ACCEPT;
-    const level = this.#counts.count(packet, now, packet.targetPort);
-    if (level === LEVEL.BELOW) return VERDICT.ACCEPT;
-    if (level === LEVEL.OVER_AND_NEW) {
-      this.#report({
-        detector: 'port_scan',
-        source: sourceText(packet, this.#counts.wholeNet),
-        target: targetText(packet),
-        count: this.#counts.found,
-        window: this.#config.within,
-        ban: this.#config.ban,
-      });
-    }
-    return VERDICT.DROP;
+    return this.#limit.judge(packet, now, packet.targetPort);
   }
 }
 

@@ -47,6 +47,17 @@ export function hostPrefix(address: Address): Prefix {
   return { ...words, length: widthOf(words.family), text: address };
 }
 
+/** Reads one address in any spelling as the prefix that is exactly it; `null` when it is not an address. */
+export function parseHost(text: unknown): Prefix | null {
+  if (typeof text !== 'string') return null;
+  const words = parseWords(text);
+  if (words === null) return null;
+  // IPv4 has one spelling only.
+  if (words.family === 4) return { family: 4, w0: words.w0, w1: 0, w2: 0, w3: 0, length: 32, text };
+  const { family, w0, w1, w2, w3 } = unmapped(words);
+  return { family, w0, w1, w2, w3, length: widthOf(family), text: formatWords({ family, w0, w1, w2, w3 }) };
+}
+
 /**
  * Reads `address` or `address/length` in any spelling. IPv4-mapped networks of
  * at least /96 become IPv4. Set host bits are refused, with the corrected form.

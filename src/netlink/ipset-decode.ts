@@ -39,13 +39,6 @@ export function decodeRevision(attributes: AttributeReader, start: number, end: 
   return -1;
 }
 
-/** The name of the set that a listing message is about. */
-export function decodeName(attributes: AttributeReader, start: number, end: number): string {
-  attributes.over(start + 4, end);
-  while (attributes.next()) if (attributes.type === Attribute.setName) return attributes.text();
-  return '';
-}
-
 /** The header in a listing message. */
 export function decodeHeader(attributes: AttributeReader, start: number, end: number): SetHeader {
   const header = {

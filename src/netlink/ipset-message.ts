@@ -71,7 +71,6 @@ export const Data = {
 
 export const IP_V4 = 1;
 export const IP_V6 = 2;
-const FLAG_LIST_NAMES = 2;
 const FLAG_LIST_HEADER = 4;
 /** IPSET_FLAG_WITH_COUNTERS, among the flags of DATA. */
 export const FLAG_WITH_COUNTERS = 8;
@@ -252,18 +251,15 @@ function encodeAddress(out: MessageWriter, family: Family, w0: number, w1: numbe
   out.close(ip);
 }
 
-/** Encodes a dump: of one set with its elements, of its header alone, or (no name) of the names of all sets. */
+/** Encodes a dump of one set with its elements, or of its header alone. */
 export function encodeList(
   out: MessageWriter,
   sequence: number,
-  what: { readonly name: string; readonly headerOnly: boolean } | 'names',
+  what: { readonly name: string; readonly headerOnly: boolean },
 ): number {
   begin(out, Command.list, NLM_F_DUMP | NLM_F_ACK, sequence);
-  if (what === 'names') out.be32(Attribute.flags | NUMBER, FLAG_LIST_NAMES);
-  else {
-    out.text(Attribute.setName, what.name);
-    if (what.headerOnly) out.be32(Attribute.flags | NUMBER, FLAG_LIST_HEADER);
-  }
+  out.text(Attribute.setName, what.name);
+  if (what.headerOnly) out.be32(Attribute.flags | NUMBER, FLAG_LIST_HEADER);
   return out.finish();
 }
 

@@ -6,7 +6,6 @@ import {
   decodeElements,
   decodeFailedLine,
   decodeHeader,
-  decodeName,
   decodeRevision,
   type ListedElement,
   type SetHeader,
@@ -201,14 +200,6 @@ export class IpsetClient {
     if (errno === ENOENT) return null;
     this.#check('list', name, errno);
     return header;
-  }
-
-  /** The names of all sets in this network namespace. */
-  names(): string[] {
-    const names: string[] = [];
-    const errno = this.#list('names', (start, end) => names.push(decodeName(this.#attributes, start, end)));
-    this.#check('list', 'names', errno);
-    return names.filter((name) => name !== '');
   }
 
   /** Renames a set that no rule uses. */

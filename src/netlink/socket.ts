@@ -3,13 +3,11 @@ import {
   EAGAIN,
   EEXIST,
   EINTR,
-  ENOBUFS,
   ENOENT,
   EOPNOTSUPP,
   EPERM,
   EPROTONOSUPPORT,
   ETIMEDOUT,
-  MSG_DONTWAIT,
   NETLINK_NETFILTER,
   NLMSG_ERROR,
   SO_RCVTIMEO,
@@ -159,15 +157,6 @@ export class NetlinkSocket {
       if (got === 0) throw new NetlinkError('netlink request', ETIMEDOUT, 'refused', 'the kernel did not answer');
       this.reader.over(got);
       while (this.reader.next()) if (this.reader.sequence === sequence) return this.reader;
-    }
-  }
-
-  /** Discards whatever waits in the socket. */
-  drain(): void {
-    try {
-      while (this.receive(MSG_DONTWAIT) > 0);
-    } catch (error) {
-      if (!(error instanceof NetlinkError) || error.errno !== ENOBUFS) throw error;
     }
   }
 

@@ -1,18 +1,21 @@
-import { type Address, parseAddress } from '../net/address.js';
-import { hostPrefix, type Prefix } from '../net/prefix.js';
+import type { Address } from '../net/address.js';
+import type { Prefix } from '../net/prefix.js';
 import type { Endpoint, EveAlert } from '../suricata/eve-alert.js';
 import { embeddedIpv4, isSpecialKind, kindOf } from './address-kind.js';
 import type { Role } from './ban.js';
 import type { DecisionContext, RuleFacts } from './context.js';
-import { guessServer } from './server-ports.js';
+import { forwardedClient, overwrittenBy } from './forwarded.js';
+import { findOpener } from './initiator.js';
 
 /** Why the address that was found must not be banned on this alert, whatever the policy says. */
 export type DoubtKind =
   | 'no_addresses'
+  | 'same_address'
   | 'icmp_error'
   | 'direction_unknown'
   | 'contradiction'
   | 'neither_inside'
+  | 'home_disagrees'
   | 'special_source'
   | 'special_destination'
   | 'forged_xff'
@@ -36,6 +39,8 @@ export interface Attribution {
   readonly responder: Endpoint | null;
   /** What the initiator was found by: `flow initiator`, `direction to_client`, `server port 80`... */
   readonly resolvedBy: string;
+  /** The trusted proxy that carries the initiator's requests: our packets are the proxy's, so that a ban drops none of them here. */
+  readonly via: Address | null;
   readonly doubt: Doubt | null;
 }
 
@@ -49,133 +54,155 @@ type Facts = Pick<DecisionContext, 'home' | 'trustedProxies' | 'isOwn' | 'ruleFa
 export function attribute(alert: EveAlert, facts: Facts): Attribution {
   const { src, dest } = alert;
   if (src === null || dest === null) {
-    return unknown('no addresses', src?.address ?? null, 'no_addresses', 'the alert does not name both ends');
+    return unknown('no addresses', src ?? dest, 'no_addresses', 'the alert does not name both ends');
   }
-  const srcHost = hostPrefix(src.address);
-  const destHost = hostPrefix(dest.address);
   if (isIcmpError(alert)) {
     const detail = `ICMP type ${alert.icmpType} quotes somebody else's packet`;
     return unknown('not looked for', null, 'icmp_error', detail);
   }
-  const forged = forgedBy(alert);
-  if (forged !== null) return unknown('not looked for', null, 'forged_xff', forged);
-  const found = findInitiator(alert, src, dest, facts.ruleFacts(alert.sid, alert.gid));
-  if ('doubt' in found) {
-    const srcInside = isInside(srcHost, facts);
-    const destInside = isInside(destHost, facts);
-    if (srcInside && destInside && !isSpecialKind(kindOf(srcHost)) && !isSpecialKind(kindOf(destHost))) {
-      // Whoever opened it, both are ours; the sender of the packet stands for the one to look at.
-      return judgeEnds(
-        alert,
-        { initiator: src, responder: dest, fromHost: srcHost, toHost: destHost, resolvedBy: 'both ends inside' },
-        facts,
-      );
-    }
-    const outside = srcInside === destInside ? null : srcInside ? dest.address : src.address;
-    return unknown('nothing', outside, found.doubt.kind, found.doubt.detail);
+  const claimed = overwrittenBy(alert);
+  if (claimed !== null) {
+    const detail = `X-Forwarded-For claims ${claimed}, which also stands as an end of the packet: an address that a client can choose`;
+    return unknown('not looked for', null, 'forged_xff', detail);
   }
-  const [initiator, responder] = found.opener === 'src' ? [src, dest] : [dest, src];
-  const [fromHost, toHost] = found.opener === 'src' ? [srcHost, destHost] : [destHost, srcHost];
-  return judgeEnds(alert, { initiator, responder, fromHost, toHost, resolvedBy: found.by }, facts);
+  const rule = facts.ruleFacts(alert.sid, alert.gid);
+  const opener = findOpener(alert, src, dest, rule);
+  if (opener.end === null) return withoutOpener(alert, src, dest, opener, rule, facts);
+  const initiator = opener.end === 'src' ? src : dest;
+  const responder = opener.end === 'src' ? dest : src;
+  if (facts.trustedProxies.size > 0 && facts.trustedProxies.covering(initiator.host) !== null) {
+    return behindProxy(alert, initiator, responder, opener.by, rule, facts);
+  }
+  return judge(alert, { initiator, responder, resolvedBy: opener.by, via: null }, rule, facts);
 }
 
-interface Ends {
-  readonly initiator: Endpoint;
-  readonly responder: Endpoint;
-  readonly fromHost: Prefix;
-  readonly toHost: Prefix;
-  readonly resolvedBy: string;
+type Ends = Pick<Attribution, 'resolvedBy' | 'via'> & { readonly initiator: Endpoint; readonly responder: Endpoint };
+
+/** Nothing tells who opened the flow: with both ends inside that makes no difference, else nobody is accused. */
+function withoutOpener(
+  alert: EveAlert,
+  src: Endpoint,
+  dest: Endpoint,
+  { kind, detail }: Doubt,
+  rule: RuleFacts | null,
+  facts: Facts,
+): Attribution {
+  const srcInside = isInside(src.host, facts);
+  const destInside = isInside(dest.host, facts);
+  const special = isSpecialKind(kindOf(src.host)) || isSpecialKind(kindOf(dest.host));
+  if (srcInside && destInside && !special) {
+    // Both are ours; where the rule does not say whom to look at, the sender of the packet stands for it.
+    const named = attackerByRule(alert, rule, src, dest);
+    const [initiator, responder] = named === dest.address ? [dest, src] : [src, dest];
+    return judge(alert, { initiator, responder, resolvedBy: 'both ends inside', via: null }, rule, facts);
+  }
+  const outside = srcInside === destInside ? null : srcInside ? dest : src;
+  return unknown('nothing', outside, kind, detail);
 }
 
-function judgeEnds(alert: EveAlert, ends: Ends, facts: Facts): Attribution {
-  const { initiator, responder, fromHost, toHost, resolvedBy } = ends;
-  const result = (role: Role, candidate: Address | null, kind?: DoubtKind, detail = ''): Attribution => ({
-    role,
-    candidate,
-    initiator,
-    responder,
-    resolvedBy,
-    doubt: kind === undefined ? null : { kind, detail },
-  });
+/** The initiator is a trusted proxy: the client that it names stands for it. */
+function behindProxy(
+  alert: EveAlert,
+  proxy: Endpoint,
+  responder: Endpoint,
+  by: string,
+  rule: RuleFacts | null,
+  facts: Facts,
+): Attribution {
+  const ends = { initiator: proxy, responder, resolvedBy: by, via: null };
+  const client = alert.xff === null ? null : forwardedClient(alert.xff, facts.trustedProxies);
+  const clientEnd = client === null ? null : { address: client.text as Address, host: client, port: null };
+  const resolvedBy = `${by}, X-Forwarded-For of trusted proxy ${proxy.address}`;
+  const proxyInside = isInside(proxy.host, facts);
+  const responderInside = isInside(responder.host, facts);
+  if (proxyInside && !responderInside) {
+    // A proxy for our own clients: the one it speaks for is to be looked at, when it names one of ours.
+    const ours = clientEnd !== null && isInside(clientEnd.host, facts) && !isSpecialKind(kindOf(clientEnd.host));
+    return judge(alert, ours ? { ...ends, initiator: clientEnd, resolvedBy, via: proxy.address } : ends, rule, facts);
+  }
+  if (clientEnd !== null && !isSpecialKind(kindOf(clientEnd.host))) {
+    return judge(alert, { initiator: clientEnd, responder, resolvedBy, via: proxy.address }, rule, facts);
+  }
+  const named = clientEnd === null ? 'names no client' : `names ${clientEnd.address}, which is no remote host`;
+  const doubt: Doubt = { kind: 'behind_proxy', detail: `${proxy.address} is a trusted proxy and ${named}` };
+  return { ...ends, role: 'unknown', candidate: null, doubt };
+}
+
+function judge(alert: EveAlert, ends: Ends, rule: RuleFacts | null, facts: Facts): Attribution {
+  const { initiator, responder } = ends;
   const from = initiator.address;
   const to = responder.address;
-  const fromKind = kindOf(fromHost);
+  const fromKind = kindOf(initiator.host);
   if (isSpecialKind(fromKind)) {
-    return result('unknown', from, 'special_source', `${from} is a ${spoken(fromKind)} address, never a remote host`);
+    const detail = `${from} is a ${spoken(fromKind)} address, never a remote host`;
+    return found(ends, 'unknown', initiator, 'special_source', detail);
   }
-  if (facts.trustedProxies.covering(fromHost) !== null) {
-    return result('unknown', null, 'behind_proxy', proxyDetail(alert, from, facts));
-  }
-  const fromInside = isInside(fromHost, facts);
-  const toKind = kindOf(toHost);
+  const fromInside = isInside(initiator.host, facts);
+  const toKind = kindOf(responder.host);
   if (toKind === 'multicast' || toKind === 'broadcast' || toKind === 'unspecified' || toKind === 'reserved') {
-    const role = fromInside ? 'lateral' : 'inbound';
-    return result(role, fromInside ? null : from, 'special_destination', `sent to the ${spoken(toKind)} address ${to}`);
+    const detail = `sent to the ${spoken(toKind)} address ${to}`;
+    return fromInside
+      ? found(ends, 'lateral', null, 'special_destination', detail)
+      : found(ends, 'inbound', initiator, 'special_destination', detail);
   }
-  const toInside = isInside(toHost, facts);
-  if (fromInside) return toInside ? result('lateral', null) : result('outbound', to);
+  if (from === to) {
+    const detail = `${from} sent it to itself: traffic within one machine, or a forged source`;
+    return found(ends, 'unknown', null, 'same_address', detail);
+  }
+  const toInside = isInside(responder.host, facts);
+  if (fromInside) return toInside ? found(ends, 'lateral', null) : found(ends, 'outbound', responder);
   if (!toInside) {
-    const detail = `neither ${from} nor ${to} is in \`home\` or an address of this machine`;
-    return result('unknown', from, 'neither_inside', detail);
+    const detail = `neither ${from} nor ${to} is in \`home\` or an address of this machine: is your own network missing from \`home\`?`;
+    return found(ends, 'unknown', initiator, 'neither_inside', detail);
   }
-  if (alert.tunnelled || /tunnel|encapsulation/i.test(alert.packetSource ?? '')) {
-    return result('inbound', from, 'tunnel', `${from} was seen inside a tunnel: it is not on our wire`);
+  if (alert.tunnelled) {
+    return found(ends, 'inbound', initiator, 'tunnel', `${from} was seen inside a tunnel: it is not on our wire`);
   }
-  const embedded = embeddedIpv4(fromHost);
-  if (embedded !== null) {
-    return result('inbound', from, 'transition_address', `${from} is ${spoken(fromKind)} of ${embedded}`);
+  if (fromKind !== 'host') {
+    const embedded = embeddedIpv4(initiator.host);
+    return found(ends, 'inbound', initiator, 'transition_address', `${from} is ${spoken(fromKind)} of ${embedded}`);
   }
-  const { ruleSource, ruleTarget } = alert;
-  if ((ruleSource !== null && ruleSource !== from) || (ruleTarget !== null && ruleTarget === from)) {
-    const detail = `the rule's target keyword names ${ruleSource ?? to} as the attacker, the flow was opened by ${from}`;
-    return result('inbound', from, 'rule_disagrees', detail);
+  if (ends.via === null) {
+    const { src, dest } = alert;
+    const named = attackerByRule(alert, rule, src, dest);
+    if (named !== null && named !== from) {
+      const detail = `the rule's target keyword names ${named} as the attacker, the flow was opened by ${from}`;
+      return found(ends, 'inbound', initiator, 'rule_disagrees', detail);
+    }
+    const side = rule === null || rule.bothWays ? null : initiator === src ? rule.source : rule.destination;
+    if (side === 'home') {
+      const detail = `the rule is about an address of its own networks, and ${from} is not in \`home\`: is it missing there?`;
+      return found(ends, 'inbound', initiator, 'home_disagrees', detail);
+    }
   }
-  return result('inbound', from);
+  return found(ends, 'inbound', initiator);
 }
 
-type Found = { readonly opener: 'src' | 'dest'; readonly by: string } | { readonly doubt: Doubt };
-
-/** Which end of the packet opened the flow, from the surest source to the weakest. */
-function findInitiator(alert: EveAlert, src: Endpoint, dest: Endpoint, rule: RuleFacts | null): Found {
-  const { direction } = alert;
-  const byDirection = direction === null ? null : direction === 'to_server' ? 'src' : 'dest';
-  const flowSrc = alert.flow?.src ?? null;
-  if (flowSrc !== null) {
-    const opener = endOf(flowSrc, src, dest);
-    const flowDest = alert.flow?.dest ?? null;
-    const other = flowDest === null || opener === null || flowDest.address === (opener === 'src' ? dest : src).address;
-    if (opener === null || !other) {
-      return {
-        doubt: { kind: 'contradiction', detail: `the flow's initiator ${flowSrc.address} is no end of the packet` },
-      };
-    }
-    if (byDirection !== null && byDirection !== opener && src.address !== dest.address) {
-      return { doubt: { kind: 'contradiction', detail: `direction ${direction} and the flow's initiator disagree` } };
-    }
-    return { opener, by: 'flow initiator' };
-  }
-  if (byDirection !== null) return { opener: byDirection, by: `direction ${direction}` };
-  if (rule !== null && rule.flow !== null) {
-    return { opener: rule.flow === 'to_server' ? 'src' : 'dest', by: `rule flow:${rule.flow}` };
-  }
-  const server = guessServer(src.port, dest.port);
-  if (server !== null) {
-    const port = server === 'src' ? src.port : dest.port;
-    return { opener: server === 'src' ? 'dest' : 'src', by: `server port ${port}` };
-  }
-  const named =
-    alert.ruleSource === null ? '' : `; the rule names ${alert.ruleSource} as the source, which alone is not enough`;
-  return {
-    doubt: {
-      kind: 'direction_unknown',
-      detail: `no flow initiator, direction or server port says who opened the flow${named}`,
-    },
-  };
+/** The end that the rule's `target` keyword leaves as the attacker, as the alert or else the rule's text has it. */
+function attackerByRule(
+  { ruleSource, ruleTarget }: EveAlert,
+  rule: RuleFacts | null,
+  src: Endpoint | null,
+  dest: Endpoint | null,
+): Address | null {
+  if (ruleSource !== null) return ruleSource;
+  if (src === null || dest === null) return null;
+  if (ruleTarget === src.address) return dest.address;
+  if (ruleTarget === dest.address) return src.address;
+  if (ruleTarget !== null || rule === null || rule.target === null) return null;
+  return rule.target === 'src_ip' ? dest.address : src.address;
 }
 
-function endOf(one: Endpoint, src: Endpoint, dest: Endpoint): 'src' | 'dest' | null {
-  if (src.address === dest.address && one.address === src.address) return one.port === dest.port ? 'dest' : 'src';
-  return one.address === src.address ? 'src' : one.address === dest.address ? 'dest' : null;
+function found(ends: Ends, role: Role, candidate: Endpoint | null, kind?: DoubtKind, detail = ''): Attribution {
+  const { initiator, responder, resolvedBy, via } = ends;
+  const doubt = kind === undefined ? null : { kind, detail };
+  return { role, candidate: candidate?.address ?? null, initiator, responder, resolvedBy, via, doubt };
+}
+
+function unknown(resolvedBy: string, candidate: Endpoint | null, kind: DoubtKind, detail: string): Attribution {
+  const doubt = { kind, detail };
+  const address = candidate?.address ?? null;
+  return { role: 'unknown', candidate: address, initiator: null, responder: null, resolvedBy, via: null, doubt };
 }
 
 /** Home networks and this machine; loopback and link-local destinations are this machine or its own wire. */
@@ -188,46 +215,8 @@ export function isInside(host: Prefix, facts: Pick<DecisionContext, 'home' | 'is
 /** Error messages carry the packet that they complain about (RFC 792, RFC 4443 section 2.4). */
 function isIcmpError({ proto, icmpType }: EveAlert): boolean {
   if (icmpType === null) return false;
-  if (proto === 'ICMP' || proto === '1') return icmpType === 3 || icmpType === 4 || icmpType === 11 || icmpType === 12;
-  return (proto === 'IPV6-ICMP' || proto === 'ICMPV6' || proto === '58') && icmpType >= 1 && icmpType <= 4;
-}
-
-/**
- * In `xff: mode: overwrite` Suricata writes what the client claimed into
- * `src_ip` or `dest_ip`; nothing else in the record tells that it did.
- */
-function forgedBy({ xff, src, dest }: EveAlert): string | null {
-  if (xff === null) return null;
-  for (const claimed of claimsOf(xff)) {
-    if (claimed === src?.address || claimed === dest?.address) {
-      return `X-Forwarded-For claims ${claimed}, which also stands as an end of the packet: an address that a client can choose`;
-    }
-  }
-  return null;
-}
-
-/** The addresses in an X-Forwarded-For value, left to right; what is no address is left out. At most 20 are read. */
-function claimsOf(xff: string): Address[] {
-  const claims: Address[] = [];
-  for (const token of xff.slice(0, 1000).split(',', 20)) {
-    const text = token.trim().replace(/^"|"$/g, '');
-    const bare = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? text.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1');
-    const address = parseAddress(bare);
-    if (address !== null) claims.push(address);
-  }
-  return claims;
-}
-
-function proxyDetail(alert: EveAlert, proxy: Address, facts: Facts): string {
-  const client = claimsOf(alert.xff ?? '').findLast(
-    (claim) => facts.trustedProxies.covering(hostPrefix(claim)) === null,
-  );
-  const who = client === undefined ? 'an unknown client' : client;
-  return `${proxy} is a trusted proxy and speaks for ${who}: at layer 3 only the proxy can be dropped`;
-}
-
-function unknown(resolvedBy: string, candidate: Address | null, kind: DoubtKind, detail: string): Attribution {
-  return { role: 'unknown', candidate, initiator: null, responder: null, resolvedBy, doubt: { kind, detail } };
+  if (proto === 'ICMP') return icmpType === 3 || icmpType === 4 || icmpType === 11 || icmpType === 12;
+  return proto === 'IPV6-ICMP' && icmpType >= 1 && icmpType <= 4;
 }
 
 function spoken(kind: string): string {

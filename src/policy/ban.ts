@@ -3,13 +3,16 @@
  * attacker is, `evidence` whether that is proven, `decide` asks the policy lines
  * and gives a `Decision`. All pure; time and facts are arguments.
  */
-import type { EpochMs } from '../base/clock.js';
+import type { EpochMs, Seconds } from '../base/clock.js';
 import type { RefusalCause } from '../protection/admits.js';
 
 export type BanSource = 'suricata' | 'filter' | 'manual' | 'import';
 export type BanFrom = 'cli' | 'console' | 'api' | 'redis' | 'daemon';
 export type Role = 'inbound' | 'outbound' | 'lateral' | 'unknown';
 export type Proof = 'app' | 'flow' | 'conntrack';
+
+/** The ban of a client behind a proxy: other hosts may meet its packets, this one does not. */
+export const NO_EFFECT = 'none at layer 3';
 
 /** Everything known about one ban; stored as the JSON value of its key (CONTRACT section 3). */
 export interface BanRecord {
@@ -30,6 +33,8 @@ export interface BanRecord {
   readonly role: Role | null;
   readonly resolved_by: string | null;
   readonly proof: Proof | null;
+  /** Set when our own packets carry another address (a proxy's), so that this ban drops none of them here. */
+  readonly effect?: typeof NO_EFFECT;
   /** The address that was attacked. */
   readonly target: string | null;
   readonly flow_id: number | null;
@@ -41,6 +46,10 @@ export interface BanRecord {
   readonly first: string;
   readonly last: string;
   readonly count: number;
+  /** Bans of the same offender that were made before, where there were any. */
+  readonly earlier_bans?: number;
+  /** The attacking address, where its whole /64 is banned. */
+  readonly widened_from?: string;
 }
 
 /** An automatic ban, ready to be stored. */
@@ -52,6 +61,8 @@ export interface Ban {
   /** When the flow that carried the evidence began; a pardon is lifted only by a later one. */
   readonly flowStart: EpochMs | null;
   readonly proven: boolean;
+  /** Whom this ban counts against later, and for how long; left out where it does not count. */
+  readonly offence?: { readonly offender: string; readonly keepFor: Seconds };
 }
 
 /** One check that a decision went through, in order; `why` shows them. */

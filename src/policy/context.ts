@@ -1,5 +1,5 @@
 import type { EpochMs, Seconds } from '../base/clock.js';
-import type { Config, FilterConfig, PolicyAction, PolicyLine } from '../config/config.js';
+import type { Config, FilterConfig, PolicyAction, PolicyLine, RepeatOffenders } from '../config/config.js';
 import type { AddressWords } from '../net/address.js';
 import type { Prefix } from '../net/prefix.js';
 import { PrefixSet } from '../net/prefix-set.js';
@@ -54,8 +54,11 @@ export interface DecisionContext {
   readonly policy: readonly PolicyLine[];
   readonly otherwise: PolicyAction;
   readonly policyVersion: string;
+  /** Whether `barricata ban` and `barricata ignore` in a rule's metadata count. */
+  readonly metadataActions: boolean;
   readonly ignoreAlertsOlderThan: Seconds;
   readonly unprovenNeverOver: Seconds;
+  readonly repeatOffenders: RepeatOffenders | null;
   readonly filter: FilterConfig;
   readonly home: PrefixSet<true>;
   readonly trustedProxies: PrefixSet<true>;
@@ -68,6 +71,8 @@ export interface DecisionContext {
   readonly refuse: (prefix: Prefix) => Refusal | null;
   /** Whether the prefix touches the shipped infrastructure list, also when `never_ban` leaves it out. */
   readonly isInfrastructure: (prefix: Prefix) => boolean;
+  /** What a person excepted from bans inside the network, a pardon or a suppression: names its key, or `null`. */
+  readonly exceptionInside: (network: Prefix) => string | null;
   readonly ruleFacts: (sid: number, gid: number) => RuleFacts | null;
   /** Whether connection tracking saw the alert's connection answered both ways. */
   readonly conntrack: (alert: EveAlert) => 'assured' | 'unknown';
@@ -75,7 +80,10 @@ export interface DecisionContext {
 
 /** What is known only while running. What is left out is unknown, which makes decisions milder. */
 export interface LiveContext extends Pick<DecisionContext, 'now' | 'refuse'>, Partial<LiveOptional> {}
-type LiveOptional = Pick<DecisionContext, 'mode' | 'isOwn' | 'isInfrastructure' | 'ruleFacts' | 'conntrack' | 'sensor'>;
+type LiveOptional = Pick<
+  DecisionContext,
+  'mode' | 'isOwn' | 'isInfrastructure' | 'exceptionInside' | 'ruleFacts' | 'conntrack' | 'sensor'
+>;
 
 /**
  * The context that a configuration and the live facts make; cheap enough for
@@ -88,8 +96,10 @@ export function contextOf(config: Config, live: LiveContext): DecisionContext {
     policy: config.policy,
     otherwise: config.otherwise,
     policyVersion: config.policyVersion,
+    metadataActions: config.suricata.metadataActions,
     ignoreAlertsOlderThan: config.suricata.ignoreAlertsOlderThan,
     unprovenNeverOver: config.limits.unprovenNeverOver,
+    repeatOffenders: config.repeatOffenders,
     filter: config.filter,
     home: setOf(config.home),
     trustedProxies: setOf(config.suricata.trustedProxies),
@@ -98,6 +108,7 @@ export function contextOf(config: Config, live: LiveContext): DecisionContext {
     isOwn: live.isOwn ?? (() => false),
     refuse: live.refuse,
     isInfrastructure: live.isInfrastructure ?? (() => false),
+    exceptionInside: live.exceptionInside ?? (() => null),
     ruleFacts: live.ruleFacts ?? (() => null),
     conntrack: live.conntrack ?? (() => 'unknown'),
   };

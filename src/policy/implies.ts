@@ -39,6 +39,11 @@ export function implies(narrow: PolicyConditions, wide: PolicyConditions, home: 
         return Object.entries(wide.meta ?? {}).every(([name, values]) =>
           amongTexts(narrow.meta?.[name], values, plain),
         );
+      case 'internal':
+        // `ban` asks for the same alerts as `true`.
+        return narrow.internal !== undefined && (narrow.internal === false) === (wide.internal === false);
+      case 'distinctSids':
+        return narrow.distinctSids !== undefined && isSooner(wide.distinctSids, narrow.distinctSids);
       default:
         return isDeepStrictEqual(narrow[key], wide[key]);
     }
@@ -65,6 +70,13 @@ function merged(ranges: Ranges): Ranges {
     else if (first <= last) result.push([first, last]);
   }
   return result;
+}
+
+type Several = PolicyConditions['distinctSids'];
+
+/** Whether the first has counted enough whenever the second has: it sees every alert that the second sees. */
+function isSooner(one: Several, other: NonNullable<Several>): boolean {
+  return one !== undefined && one.atLeast <= other.atLeast && one.within >= other.within;
 }
 
 function within(narrow: Ranges, wide: Ranges): boolean {

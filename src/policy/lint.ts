@@ -1,4 +1,4 @@
-import type { EpochMs, Seconds } from '../base/clock.js';
+import type { EpochMs } from '../base/clock.js';
 import { formatDuration } from '../base/duration.js';
 import type { Config, PolicyLine } from '../config/config.js';
 import type { Ruleset } from '../suricata/ruleset.js';
@@ -104,9 +104,7 @@ function reach(line: PolicyLine, earlier: readonly PolicyLine[], { home }: Confi
   return [{ code: 'unreachable', ...of, message, fix }];
 }
 
-type Linted = Pick<Config, 'limits'> & { readonly repeatOffenders?: { readonly neverOver: Seconds } | null };
-
-function bans(line: PolicyLine, duration: number, { limits, repeatOffenders }: Linted): Warning[] {
+function bans(line: PolicyLine, duration: number, { limits, repeatOffenders }: Config): Warning[] {
   const { when } = line;
   const warnings: Warning[] = [];
   const warn = (code: WarningCode, message: string, fix: string) =>

@@ -1,10 +1,13 @@
+import type { EpochMs } from '../base/clock.js';
 import type { PolicyConditions, PolicyLine, Side } from '../config/config.js';
-import type { Address } from '../net/address.js';
-import { contains, hostPrefix } from '../net/prefix.js';
-import type { EveAlert } from '../suricata/eve-alert.js';
+import { contains } from '../net/prefix.js';
+import type { Endpoint, EveAlert } from '../suricata/eve-alert.js';
 import { type Attribution, isInside } from './attribution.js';
+import type { Role } from './ban.js';
 import type { DecisionContext } from './context.js';
 import type { Evidence } from './evidence.js';
+import type { PolicyMemory } from './memory.js';
+import { type Metadata, metadataFor, metadataValues, metadataVeto } from './metadata.js';
 
 /** One alert with what was found out about it: what policy lines are asked about. */
 export interface Case {
@@ -13,15 +16,28 @@ export interface Case {
   readonly evidence: Evidence;
 }
 
-type Facts = Pick<DecisionContext, 'home' | 'isOwn'>;
+type Facts = Pick<DecisionContext, 'home' | 'isOwn' | 'ruleFacts'>;
 
-/** The first line whose every condition holds, or `null`: then `otherwise` decides. */
-export function firstMatch(lines: readonly PolicyLine[], one: Case, facts: Facts): PolicyLine | null {
-  for (const line of lines) if (matches(line.when, one, facts)) return line;
+/**
+ * The first line whose every condition holds, or `null`.
+ * @param memory where alerts are counted for `distinct_sids`; without one such lines match nothing
+ * @param at when the event happened
+ */
+export function firstMatch(
+  lines: readonly PolicyLine[],
+  one: Case,
+  facts: Facts,
+  memory: PolicyMemory | null,
+  at: EpochMs,
+): PolicyLine | null {
+  for (const line of lines) {
+    if (!matches(line.when, one, facts)) continue;
+    if (line.when.distinctSids === undefined || hasEnough(line, one, facts, memory, at)) return line;
+  }
   return null;
 }
 
-/** Whether every condition that is present holds. What is unknown never matches, so that doubt reaches no line. */
+/** Whether every condition that is present holds, but for `distinct_sids`. What is unknown never matches, so that doubt reaches no line. */
 export function matches(when: PolicyConditions, one: Case, facts: Facts): boolean {
   const { alert, attribution, evidence } = one;
   if (when.sid !== undefined && !when.sid.includes(alert.sid)) return false;
@@ -31,8 +47,8 @@ export function matches(when: PolicyConditions, one: Case, facts: Facts): boolea
   if (when.proto !== undefined && !when.proto.some((name) => protoName(name) === protoName(alert.proto))) return false;
   if (when.appProto !== undefined && !includesText(when.appProto, alert.appProto ?? '')) return false;
   if (when.proven !== undefined && when.proven !== (evidence.proof !== null)) return false;
-  if (when.from !== undefined && !onSide(when.from, attribution.initiator?.address, facts)) return false;
-  if (when.to !== undefined && !onSide(when.to, attribution.responder?.address, facts)) return false;
+  if (when.from !== undefined && !onSide(when.from, attribution.initiator, facts)) return false;
+  if (when.to !== undefined && !onSide(when.to, attribution.responder, facts)) return false;
   if (when.destPort !== undefined) {
     // The port of the server: in a packet to the client `dest_port` is the client's own.
     const port = (attribution.responder ?? alert.dest)?.port ?? null;
@@ -40,7 +56,13 @@ export function matches(when: PolicyConditions, one: Case, facts: Facts): boolea
   }
   if (when.signature !== undefined && !when.signature.some((wanted) => signatureHas(alert.signature, wanted)))
     return false;
-  return when.meta === undefined || metaMatches(when.meta, alert.metadata);
+  if (when.internal !== undefined && !isInternal(when.internal, attribution.role)) return false;
+  return when.meta === undefined || metaMatches(when.meta, metadataFor(alert, facts));
+}
+
+/** An alert of unknown role is neither internal nor not. */
+function isInternal(wanted: boolean | 'ban', role: Role): boolean {
+  return wanted === false ? role === 'inbound' || role === 'outbound' : role === 'lateral';
 }
 
 function inRanges(value: number, ranges: readonly (readonly [number, number])[]): boolean {
@@ -72,9 +94,9 @@ export function protoName(name: string): string {
   return PROTOS[upper] ?? upper;
 }
 
-function onSide(side: Side, address: Address | undefined, facts: Facts): boolean {
-  if (address === undefined) return false;
-  const host = hostPrefix(address);
+function onSide(side: Side, end: Endpoint | null, facts: Facts): boolean {
+  if (end === null) return false;
+  const { host } = end;
   if (side === 'home') return isInside(host, facts);
   if (side === 'outside') return !isInside(host, facts);
   return side.networks.some((network) => contains(network, host));
@@ -88,24 +110,25 @@ export function signatureHas(signature: string, wanted: string | RegExp): boolea
 }
 
 /** Whether each key has one of its values. */
-export function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metadata: EveAlert['metadata']): boolean {
-  return Object.entries(wanted).every(([key, values]) =>
-    metadataValues(metadata, key).some((value) => includesText(values, value)),
-  );
+export function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metadata: Metadata): boolean {
+  for (const key in wanted) {
+    const values = wanted[key] as readonly string[];
+    if (!metadataValues(metadata, key).some((value) => includesText(values, value))) return false;
+  }
+  return true;
 }
 
-/** The values of a metadata key in any case; the author of a rule chooses keys, so only own ones count. */
-export function metadataValues(metadata: EveAlert['metadata'], key: string): readonly string[] {
-  const exact = Object.hasOwn(metadata, key) ? metadata[key] : undefined;
-  if (exact !== undefined) return exact;
-  const lower = key.toLowerCase();
-  return Object.entries(metadata).find(([name]) => name.toLowerCase() === lower)?.[1] ?? [];
-}
-
-/** Whether a metadata value marks the alert as no ground for a ban; names the value, or `null`. */
-export function metadataVeto(metadata: EveAlert['metadata']): string | null {
-  const has = (key: string, value: string) =>
-    metadataValues(metadata, key).some((v) => v.trim().toLowerCase() === value);
-  if (has('signature_severity', 'informational')) return 'the rule calls itself signature_severity Informational';
-  return has('confidence', 'low') ? 'the rule calls itself confidence Low' : null;
+/**
+ * Counts an alert for a line that asks for `distinct_sids`. One that could not
+ * ban by itself, because it is doubtful who attacked or because its rule says
+ * that it is no ground for a ban, is not one of several attacks either.
+ */
+function hasEnough(line: PolicyLine, one: Case, facts: Facts, memory: PolicyMemory | null, at: EpochMs): boolean {
+  const { alert, attribution, evidence } = one;
+  const { initiator, doubt } = attribution;
+  if (memory === null || initiator === null || doubt !== null || evidence.sourceIsChance) return false;
+  if (metadataVeto(metadataFor(alert, facts)) !== null) return false;
+  const from = initiator.host;
+  const of = { alert, initiator: from, inside: isInside(from, facts), proven: evidence.proof !== null };
+  return memory.enough(line, of, at);
 }

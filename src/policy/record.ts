@@ -1,7 +1,6 @@
 import { type EpochMs, FOREVER, type Seconds } from '../base/clock.js';
-import type { PolicyLine } from '../config/config.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
-import type { BanRecord, Role } from './ban.js';
+import { type BanRecord, NO_EFFECT, type Role } from './ban.js';
 import type { DecisionContext } from './context.js';
 import type { Case } from './match.js';
 
@@ -57,8 +56,8 @@ export function automaticRecord(
   };
 }
 
-/** The record of a ban for an alert. */
-export function alertRecord(one: Case, line: PolicyLine | null, context: DecisionContext, at: EpochMs): BanRecord {
+/** The record of a ban for an alert. @param policy name of what asked for it */
+export function alertRecord(one: Case, policy: string, context: DecisionContext, at: EpochMs): BanRecord {
   const { alert, attribution, evidence } = one;
   const signature = plainLine(alert.signature);
   return {
@@ -66,7 +65,7 @@ export function alertRecord(one: Case, line: PolicyLine | null, context: Decisio
       reason: signature || `Suricata rule ${alert.gid}:${alert.sid}`,
       source: 'suricata',
       scope: evidence.proof === null ? 'host' : 'fleet',
-      policy: line === null ? 'otherwise' : line.name,
+      policy,
       target: attribution.responder?.address ?? null,
       role: attribution.role,
       at,
@@ -78,6 +77,7 @@ export function alertRecord(one: Case, line: PolicyLine | null, context: Decisio
     category: plainLine(alert.category) || null,
     resolved_by: attribution.resolvedBy,
     proof: evidence.proof,
+    ...(attribution.via !== null && { effect: NO_EFFECT }),
     flow_id: alert.flowId,
   };
 }

@@ -6,10 +6,14 @@
  */
 import type { EpochMs } from '../base/clock.js';
 import { type Address, parseAddress } from '../net/address.js';
+import { type Prefix, parseHost } from '../net/prefix.js';
+import { parseTimestamp } from './timestamp.js';
 
 /** One end of the packet or flow; addresses canonical. */
 export interface Endpoint {
   readonly address: Address;
+  /** The same address as numbers, read once. */
+  readonly host: Prefix;
   /** `null` for protocols without ports. */
   readonly port: number | null;
 }
@@ -26,13 +30,14 @@ export interface EveAlert {
   /** 1-255, lower is worse. */
   readonly severity: number;
   readonly action: 'allowed' | 'blocked';
-  /** `verdict.action` where the record carries one: `alert`, `pass`, `drop`... */
+  /** `verdict.action` in lower case where the record carries one: `alert`, `pass`, `drop`... */
   readonly verdict: string | null;
   /** The packet's sender and receiver: NOT attacker and victim. `null` when the record has no usable addresses. */
   readonly src: Endpoint | null;
   readonly dest: Endpoint | null;
-  /** Upper case, whatever the version logs: TCP, UDP, ICMP, IPV6-ICMP, GRE...; '' when absent. */
+  /** Upper case and one name for each, whatever the version logs: TCP, UDP, ICMP, IPV6-ICMP, GRE...; '' when absent. */
   readonly proto: string;
+  /** Lower case. */
   readonly appProto: string | null;
   readonly direction: 'to_server' | 'to_client' | null;
   readonly flowId: number | null;
@@ -44,7 +49,7 @@ export interface EveAlert {
     readonly packetsToClient: number;
     readonly bytesToServer: number;
     readonly bytesToClient: number;
-    /** `new`, `established`, `closed`..., where logged. */
+    /** `new`, `established`, `closed`..., or a state of TCP, where logged; lower case. */
     readonly state: string | null;
     readonly start: EpochMs | null;
   } | null;
@@ -54,7 +59,7 @@ export interface EveAlert {
   readonly metadata: Readonly<Record<string, readonly string[]>>;
   /** X-Forwarded-For as logged, unsplit. */
   readonly xff: string | null;
-  /** Set when the packet was seen inside a tunnel (depth >= 1 with other outer addresses). */
+  /** Set when the packet was seen inside a tunnel: depth >= 1 with other outer addresses, or `pkt_src` says so. */
   readonly tunnelled: boolean;
   readonly icmpType: number | null;
   readonly packetSource: string | null;
@@ -68,6 +73,8 @@ export type UnusableCause =
   | 'not_an_alert'
   | 'no_sid'
   | 'no_timestamp'
+  /** It has only the `@timestamp` that Logstash or Filebeat put in: when it was shipped, not when it happened. */
+  | 'shipper_timestamp'
   | 'no_addresses'
   | 'bad_address'
   | 'too_long';
@@ -102,68 +109,80 @@ function count(value: unknown): number {
   return whole(value, 0, Number.MAX_SAFE_INTEGER) ?? 0;
 }
 
-const TIMESTAMP =
-  /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?:([Zz])|([+-])([01]\d):?([0-5]\d))$/;
-
-/**
- * Reads an EVE timestamp: ISO 8601 with `Z`, `+HHMM` or `+HH:MM`. One without
- * an offset is refused, since it would mean another moment on each machine.
- *
- * @returns milliseconds with the fraction of a millisecond cut off; `null` when it is not a moment
- */
-export function parseTimestamp(value: unknown): EpochMs | null {
-  if (typeof value !== 'string' || value.length > 40) return null;
-  const match = TIMESTAMP.exec(value);
-  if (match === null) return null;
-  const month = Number(match[2]);
-  const day = Number(match[3]);
-  const hour = Number(match[4]);
-  const minute = Number(match[5]);
-  const second = Number(match[6]);
-  if (month < 1 || month > 12 || hour > 23 || minute > 59 || second > 60) return null;
-  const year = Number(match[1]);
-  const days = month === 2 ? (year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28) : DAYS[month - 1];
-  if (day < 1 || day > (days as number)) return null;
-  const ms = match[7] === undefined ? 0 : Number(match[7].slice(0, 3).padEnd(3, '0'));
-  const minutes = match[8] ? 0 : (Number(match[10]) * 60 + Number(match[11])) * (match[9] === '-' ? -1 : 1);
-  return Date.UTC(year, month - 1, day, hour, minute, second, ms) - minutes * 60_000;
-}
-const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-
 /** Raised inside this file only: an address field that is there and is no address. */
 class BadAddress extends Error {}
 
-function address(value: unknown): Address | null {
-  if (value === undefined || value === null || value === '') return null;
-  const parsed = parseAddress(value);
-  if (parsed === null) throw new BadAddress();
-  return parsed;
+function isAbsent(value: unknown): boolean {
+  return value === undefined || value === null || value === '';
+}
+
+/**
+ * Numbers of protocols that a decision looks at, and names that differ between
+ * versions; where a name is unknown to the machine, older versions log the
+ * number in three digits.
+ */
+const PROTOS = new Map([
+  ['1', 'ICMP'],
+  ['6', 'TCP'],
+  ['17', 'UDP'],
+  ['58', 'IPV6-ICMP'],
+  ['132', 'SCTP'],
+  ['ICMPV6', 'IPV6-ICMP'],
+  ['ICMP6', 'IPV6-ICMP'],
+]);
+
+function protoOf(value: unknown): string {
+  if (typeof value === 'number') return PROTOS.get(String(value)) ?? String(value);
+  if (typeof value !== 'string') return '';
+  if (value === 'TCP' || value === 'UDP') return value;
+  const name = value.toUpperCase().replace(/^0+(?=\d)/, '');
+  return PROTOS.get(name) ?? name;
 }
 
 /** Protocols with ports; older versions log port 0 for ICMP. */
 const PORTED = new Set(['TCP', 'UDP', 'SCTP', 'DCCP', 'UDPLITE']);
 
 function endpoint(ip: unknown, port: unknown, proto: string): Endpoint | null {
-  const at = address(ip);
-  if (at === null) return null;
+  if (isAbsent(ip)) return null;
+  const host = parseHost(ip);
+  if (host === null) throw new BadAddress();
   const number = whole(port, 0, 65_535);
-  return { address: at, port: number === 0 && !PORTED.has(proto) ? null : number };
+  return { address: host.text as Address, host, port: number === 0 && !PORTED.has(proto) ? null : number };
 }
 
-function flowOf(record: Fields, proto: string): EveAlert['flow'] {
+/** The ends of the flow are those of the packet in one order or the other, so that they are seldom read twice. */
+function flowEnd(ip: unknown, port: unknown, record: Fields, src: Endpoint, dest: Endpoint | null, proto: string) {
+  if (ip === record['src_ip'] && port === record['src_port']) return src;
+  if (dest !== null && ip === record['dest_ip'] && port === record['dest_port']) return dest;
+  return endpoint(ip, port, proto);
+}
+
+function flowOf(
+  record: Fields,
+  src: Endpoint,
+  dest: Endpoint | null,
+  proto: string,
+  assumeUtc: boolean,
+): EveAlert['flow'] {
   const flow = record['flow'];
   if (!isFields(flow)) return null;
   const tcp = record['tcp'];
   return {
-    src: endpoint(flow['src_ip'], flow['src_port'], proto),
-    dest: endpoint(flow['dest_ip'], flow['dest_port'], proto),
+    src: flowEnd(flow['src_ip'], flow['src_port'], record, src, dest, proto),
+    dest: flowEnd(flow['dest_ip'], flow['dest_port'], record, src, dest, proto),
     packetsToServer: count(flow['pkts_toserver']),
     packetsToClient: count(flow['pkts_toclient']),
     bytesToServer: count(flow['bytes_toserver']),
     bytesToClient: count(flow['bytes_toclient']),
-    state: textOr(flow['state'], null) ?? (isFields(tcp) ? textOr(tcp['state'], null) : null),
-    start: parseTimestamp(flow['start']),
+    state: (textOr(flow['state'], '') || (isFields(tcp) ? textOr(tcp['state'], '') : '')).toLowerCase() || null,
+    start: parseTimestamp(flow['start'], assumeUtc),
   };
+}
+
+/** The action, in lower case; what else the versions put beside it (`reject-target`, `reject_target`) decides nothing. */
+function verdictOf(verdict: unknown): string | null {
+  const action = isFields(verdict) ? verdict['action'] : verdict;
+  return typeof action === 'string' ? action.toLowerCase() : null;
 }
 
 const NO_METADATA: EveAlert['metadata'] = Object.freeze({});
@@ -185,12 +204,17 @@ function metadataOf(value: unknown): EveAlert['metadata'] {
  * Whether the packet was inside a tunnel. Suricata 7 logs `tunnel` with depth 0
  * and the packet's own addresses for a packet put together from fragments: none.
  */
-function isTunnelled(tunnel: unknown, src: Endpoint, dest: Endpoint | null): boolean {
+function isTunnelled(record: Fields, src: Endpoint, dest: Endpoint | null): boolean {
+  const packetSource = record['pkt_src'];
+  if (typeof packetSource === 'string' && (packetSource.includes('tunnel') || packetSource.includes('encapsulation'))) {
+    return true;
+  }
+  const tunnel = record['tunnel'];
   if (!isFields(tunnel)) return false;
   const depth = tunnel['depth'];
   if (typeof depth === 'number' && depth < 1) return false;
-  const outerSrc = address(tunnel['src_ip']);
-  const outerDest = address(tunnel['dest_ip']);
+  const outerSrc = parseAddress(tunnel['src_ip']);
+  const outerDest = parseAddress(tunnel['dest_ip']);
   return outerSrc !== src.address || outerDest !== (dest?.address ?? null);
 }
 
@@ -199,9 +223,10 @@ function isTunnelled(tunnel: unknown, src: Endpoint, dest: Endpoint | null): boo
  * and those of 2017 write; only the event type, the signature id, the time and
  * the sender's address are required. Never throws.
  *
+ * @param assumeUtc reads times without an offset as UTC, for records of old whose offset nobody knows
  * @returns the alert, or why the record cannot be used
  */
-export function parseAlert(record: unknown): EveAlert | UnusableCause {
+export function parseAlert(record: unknown, assumeUtc = false): EveAlert | UnusableCause {
   if (!isFields(record)) return 'not_an_object';
   const alert = record['alert'];
   if (record['event_type'] !== 'alert' || !isFields(alert)) return 'not_an_alert';
@@ -209,11 +234,10 @@ export function parseAlert(record: unknown): EveAlert | UnusableCause {
   const gid = alert['gid'] === undefined ? 1 : whole(alert['gid'], 0, 0xffff_ffff);
   const rev = alert['rev'] === undefined ? 0 : whole(alert['rev'], 0, 0xffff_ffff);
   if (sid === null || gid === null || rev === null) return 'no_sid';
-  const at = parseTimestamp(record['timestamp']);
-  if (at === null) return 'no_timestamp';
-  const rawProto = record['proto'];
-  const proto = typeof rawProto === 'number' ? String(rawProto) : textOr(rawProto, '').toUpperCase();
-  const verdict = record['verdict'];
+  const { timestamp } = record;
+  const at = parseTimestamp(timestamp, assumeUtc);
+  if (at === null) return isAbsent(timestamp) && !isAbsent(record['@timestamp']) ? 'shipper_timestamp' : 'no_timestamp';
+  const proto = protoOf(record['proto']);
   const { source, target } = alert;
   try {
     const src = endpoint(record['src_ip'], record['src_port'], proto);
@@ -230,19 +254,19 @@ export function parseAlert(record: unknown): EveAlert | UnusableCause {
       // A priority that is missing or out of range must not look urgent: lower is worse.
       severity: whole(alert['severity'], 1, 255) ?? 255,
       action: alert['action'] === 'blocked' ? 'blocked' : 'allowed',
-      verdict: isFields(verdict) ? textOr(verdict['action'], null) : null,
+      verdict: verdictOf(record['verdict']),
       src,
       dest,
       proto,
-      appProto: textOr(record['app_proto'], null) || null,
+      appProto: textOr(record['app_proto'], '').toLowerCase() || null,
       direction: direction === 'to_server' || direction === 'to_client' ? direction : null,
       flowId: whole(record['flow_id'], 0, Number.MAX_SAFE_INTEGER),
-      flow: flowOf(record, proto),
-      ruleSource: isFields(source) ? address(source['ip']) : null,
-      ruleTarget: isFields(target) ? address(target['ip']) : null,
+      flow: flowOf(record, src, dest, proto, assumeUtc),
+      ruleSource: isFields(source) ? parseAddress(source['ip']) : null,
+      ruleTarget: isFields(target) ? parseAddress(target['ip']) : null,
       metadata: metadataOf(alert['metadata']),
       xff: textOr(alert['xff'], null) ?? textOr(record['xff'], null),
-      tunnelled: isTunnelled(record['tunnel'], src, dest),
+      tunnelled: isTunnelled(record, src, dest),
       icmpType: whole(record['icmp_type'], 0, 255),
       packetSource: textOr(record['pkt_src'], null),
     };

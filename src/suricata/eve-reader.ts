@@ -33,6 +33,7 @@ function isBlank(byte: number | undefined): boolean {
  */
 export class EveReader {
   readonly #longestLine: number;
+  readonly #parse: (record: unknown) => EveAlert | UnusableCause;
   readonly unusable = new Counters<UnusableCause>();
   /** Lines and usable alerts so far. */
   lines = 0;
@@ -42,9 +43,13 @@ export class EveReader {
   /** Distances from the line's beginning at which the key was found, latest first. */
   readonly #places: number[] = new Array<number>(PLACES).fill(-1);
 
-  /** @param longestLine bytes; longer lines are passed over and counted */
-  constructor(longestLine: number) {
+  /**
+   * @param longestLine bytes; longer lines are passed over and counted
+   * @param parse reads a record whose text says that it is an alert
+   */
+  constructor(longestLine: number, parse: (record: unknown) => EveAlert | UnusableCause = parseAlert) {
     this.#longestLine = longestLine;
+    this.#parse = parse;
   }
 
   /**
@@ -159,7 +164,7 @@ export class EveReader {
       this.unusable.add('not_json');
       return;
     }
-    const alert = parseAlert(record);
+    const alert = this.#parse(record);
     if (typeof alert === 'string') this.unusable.add(alert);
     else {
       this.alerts += 1;

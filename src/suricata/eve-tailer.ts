@@ -4,10 +4,10 @@ import { Counters } from '../base/counters.js';
 import type { Bookmark, FileMark } from './bookmark.js';
 import type { DirectoryWatch } from './directory-watch.js';
 import type { EveAlert, EveBatch } from './eve-alert.js';
-import { parseTimestamp } from './eve-alert.js';
 import { EveReader } from './eve-reader.js';
 import { Generations, type TailEvent } from './generations.js';
 import type { OpenFile } from './open-file.js';
+import { parseTimestamp } from './timestamp.js';
 
 /** How long (ms) reading may hold the event loop before others get a turn. */
 const SLICE_MS = 3;

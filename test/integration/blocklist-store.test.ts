@@ -479,6 +479,51 @@ describe.skipIf(!hasFeatures('redis-server'))('the store', () => {
     expect(redis.cli('EXISTS', 'barricata:ban:203.0.113.9', 'barricata:ban:2001:db8::1')).toBe('0');
   });
 
+  it.each([
+    [
+      '203.0.113.9',
+      [
+        'ban:203.0.113.9/32',
+        'ban:::ffff:203.0.113.9',
+        'ban:0000:0000::0000:FFFF:CB00:7109',
+        'ban:::ffff:cb00:7109/128',
+      ],
+    ],
+    ['203.0.113.0/24', ['ban:::ffff:203.0.113.0/120', 'local:h2:0:0:0:0:0:FFFF:cb00:7100/120']],
+    [
+      '2001:db8:0:50::a',
+      [
+        'ban:2001:0db8:0000:0050:0000:0000:0000:000a',
+        'ban:2001:DB8:0:50::A/128',
+        'local:h1:2001:db8:0:50::0.0.0.10',
+        'local:another-host:2001:0DB8::50:0:0:0:A',
+      ],
+    ],
+    ['2001:db8::/32', ['ban:2001:0DB8::/32', 'local:h3:2001:db8:0:0:0:0:0:0/32']],
+  ])('lifts %s in every spelling and on every host', async (address, odd) => {
+    const others = ['ban:203.0.113.90', 'ban:203.0.113.0/25', 'ban:2001:db8::/33', 'ban:2001:db8:0:50::b', 'ban:x'];
+    for (const name of [...odd, `ban:${address}`, ...others]) redis.cli('SET', `barricata:${name}`, 'x');
+    const lifted = await manual.unban([address], { reason: 'done' }, actor);
+    expect(lifted.map(({ key }) => key).sort()).toEqual(
+      [`barricata:ban:${address}`, ...odd.map((name) => `barricata:${name}`)].sort(),
+    );
+    expect(new Set(lifted.map((entry) => entry.address))).toEqual(new Set([address]));
+    expect(redis.cli('KEYS', 'barricata:[bl]*:*').split('\n').sort()).toEqual(
+      others.map((name) => `barricata:${name}`).sort(),
+    );
+    for (const name of [`allow:${address}`, 'allow:::ffff:198.51.100.7']) redis.cli('SET', `barricata:${name}`, 'x');
+    expect(await manual.allowRemove(address, 'over', actor)).toHaveLength(1);
+    expect(await manual.allowRemove('198.51.100.7', 'over', actor)).toHaveLength(1);
+  });
+
+  it('lifts several at once, in every spelling', async () => {
+    for (const name of ['ban:203.0.113.9', 'ban:::ffff:203.0.113.10', 'local:h2:203.0.113.11', 'ban:203.0.113.12'])
+      redis.cli('SET', `barricata:${name}`, 'x');
+    const three = ['203.0.113.9', '203.0.113.10', '203.0.113.11'];
+    expect(await manual.unban(three, { reason: 'done' }, actor)).toHaveLength(3);
+    expect(redis.cli('KEYS', 'barricata:[bl]*:*')).toBe('barricata:ban:203.0.113.12');
+  });
+
   it('finds every ban that covers an address, the narrowest first', async () => {
     for (const key of ['ban:203.0.113.9/32', 'local:h1:203.0.113.0/24', 'ban:203.0.0.0/16', 'ban:203.0.112.0/24']) {
       redis.cli('SET', `barricata:${key}`, 'x');

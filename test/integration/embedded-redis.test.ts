@@ -30,6 +30,8 @@ describe.skipIf(!hasFeatures('redis-server'))('the embedded Redis', () => {
       .split('\n')
       .filter((line) => line.includes('redis-server') && line.includes(dir)).length;
 
+  const serverPid = () => Number(/process_id:(\d+)/.exec(cli('INFO', 'server'))?.[1]);
+
   beforeEach(() => {
     dir = mkdtempSync(join(tmpdir(), 'bq-embedded-'));
   });
@@ -88,7 +90,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the embedded Redis', () => {
     const pid = await leftBehind();
     const redis = make();
     await redis.start();
-    expect(redis.pid).toBe(pid);
+    expect(serverPid()).toBe(pid);
     expect(servers()).toBe(1);
     await redis.stop();
     expect(servers()).toBe(0);
@@ -99,7 +101,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the embedded Redis', () => {
     process.kill(pid, 'SIGSTOP');
     const redis = make();
     await redis.start();
-    expect(redis.pid).not.toBe(pid);
+    expect(serverPid()).not.toBe(pid);
     expect(servers()).toBe(1);
     expect(cli('GET', 'k')).toBe('kept');
   });
@@ -107,15 +109,15 @@ describe.skipIf(!hasFeatures('redis-server'))('the embedded Redis', () => {
   it('starts the server again when it dies', async () => {
     const redis = make();
     await redis.start();
-    const { pid } = redis;
+    const pid = serverPid();
     cli('SET', 'k', 'kept');
     await waitFor('the append-only file to be written', () =>
       cli('INFO', 'persistence').includes('aof_pending_bio_fsync:0'),
     );
-    process.kill(pid as number, 'SIGKILL');
-    await waitFor('another server', () => redis.pid !== null && redis.pid !== pid, 10_000);
+    process.kill(pid, 'SIGKILL');
+    await waitFor('another server', () => serverPid() !== pid, 10_000);
     expect(cli('GET', 'k')).toBe('kept');
-    expect(redis.restarts).toBe(1);
+    expect(servers()).toBe(1);
   });
 
   it('leaves a foreign process alone whose pid an old file names', async () => {

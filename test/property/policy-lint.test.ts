@@ -66,6 +66,7 @@ interface World {
 const own = (address: string | null) => ({
   home: setOf(HOME),
   isOwn: (words: AddressWords) => formatWords(words) === address,
+  ruleFacts: () => null,
 });
 
 function caseOf(of: {
@@ -80,7 +81,8 @@ function caseOf(of: {
   signature?: string;
 }): Case {
   const { sid = 1, severity = 1, port = 1, category = '', proto = 'TCP', proven = true, from, to, signature = '' } = of;
-  const end = (address: string | undefined) => (address === undefined ? null : { address, port });
+  const end = (address: string | undefined) =>
+    address === undefined ? null : { address, port, host: prefix(address) };
   return {
     alert: { sid, gid: 1, severity, category, proto, appProto: null, signature, metadata: {}, dest: end(to) },
     attribution: { initiator: end(from), responder: end(to) },

@@ -1,5 +1,6 @@
 /** What the changing commands say is what the kernel does: covering networks, pauses, limits, forms. */
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { alertLine, Barricata } from '../support/daemon.js';
 import { hasFeatures } from '../support/feature.js';
@@ -18,12 +19,15 @@ interface Change {
 
 describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a change by the command line', () => {
   let b: Barricata;
+  let refuse: string;
   const ban = (address: string, ...more: string[]) => b.cli('ban', address, '--for', '1h', '--reason', 'test', ...more);
 
   beforeAll(async () => {
     enterPrivateNetns();
     b = new Barricata({ limits: { new_bans_per_minute: 3 } });
     writeFileSync(b.eve, '');
+    refuse = join(b.folder, 'refuse');
+    refusing(b.folder, refuse);
     await b.start();
   });
   afterEach(() => {
@@ -216,14 +220,34 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a cha
 
   it('is not called done while the rules are gone', async () => {
     expect(ban(ADDRESS).code).toBe(0);
-    process.kill(b.pid, 'SIGSTOP');
-    run('iptables', '-t', 'raw', '-F');
-    process.kill(b.pid, 'SIGCONT');
-    await waitFor(
-      'the rules are back',
-      () => b.cli('list', '-o', 'json').json<{ kernel: boolean }[]>()[0]?.kernel,
-      6000,
-    );
+    const listed = () => b.cli('list', '-o', 'json').json<{ kernel: boolean }[]>()[0]?.kernel;
+    expect(listed()).toBe(true);
+    writeFileSync(refuse, '');
+    try {
+      run('iptables', '-t', 'raw', '-F');
+      await waitFor('the daemon has noticed', () => listed() === false, 6000);
+      expect(b.elements().has(ADDRESS)).toBe(true);
+      const other = ban('203.0.113.78');
+      expect(other).toMatchObject({ code: 5, out: '' });
+      expect(other.err).toContain('the rules are failed: nothing is dropped');
+      expect(ban('203.0.113.79', '-o', 'json').json()).toMatchObject({ outcome: 'stored', kernel: false });
+    } finally {
+      rmSync(refuse);
+    }
+    await waitFor('the rules are back', () => listed() === true, 6000);
     expect(run('iptables', '-t', 'raw', '-S')).toContain('BARRICATA');
   });
 });
+
+/** The programs that put rules in place, first in the PATH, which fail as long as the file exists. */
+function refusing(folder: string, file: string): void {
+  for (const name of ['iptables-restore', 'ip6tables-restore']) {
+    const real = run('sh', '-c', `command -v ${name}`).trim();
+    writeFileSync(
+      join(folder, name),
+      `#!/bin/sh\n[ -e ${file} ] && { echo refused by the test >&2; exit 1; }\nexec ${real} "$@"\n`,
+      { mode: 0o755 },
+    );
+  }
+  process.env['PATH'] = `${folder}:${process.env['PATH']}`;
+}

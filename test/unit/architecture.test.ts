@@ -13,7 +13,7 @@ const netlink = [...config, 'netlink'];
 const protection = [...netlink, 'protection'];
 const policy = [...protection, 'filter', 'suricata', 'enforcement', 'policy'];
 const blocklist = [...policy, 'blocklist'];
-const daemon = [...blocklist, 'daemon'];
+const daemon = [...blocklist, 'replay', 'daemon'];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   base: [],
   net: base,
@@ -25,7 +25,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   enforcement: protection,
   policy: [...protection, 'filter', 'suricata', 'enforcement'],
   blocklist: policy,
-  daemon: blocklist,
+  replay: policy,
+  daemon: [...blocklist, 'replay'],
   cli: daemon,
 };
 

@@ -5,13 +5,12 @@
 -- ARGV: 1 source; 2 sequence; 3 position as JSON; 4 host; 5 time as ISO 8601;
 --   then one JSON object per effect, t = ban, would or flag (see store.ts). The
 --   keys that an effect names share the slot of KEYS.
--- Output: one word per effect: stored, extended, unchanged, pardoned or wrong_type;
---   or {'duplicate'}.
+-- Output: one word per effect: stored, extended, counted (written, same end),
+--   unchanged, pardoned or wrong_type; or {'duplicate'}.
 local stored = redis.call('HGET', KEYS[4], ARGV[1])
 if stored and tonumber(string.match(stored, '^(%d+) ') or '0') >= tonumber(ARGV[2]) then return {'duplicate'} end
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include ends
 local TAIL = '^(.*),"sids":%[([%d,]*)%],"last":"([^"]*)","count":(%d+),"until":(%w+)}$'
 
 local function number(n) return string.format('%.0f', n) end
@@ -24,18 +23,6 @@ end
 local function journal(act, e, before, after)
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', 100000, '*', 'at', ARGV[5], 'act', act, 'address', e.address, 'by', '',
     'from', 'daemon', 'host', ARGV[4], 'why', e.why, 'ticket', '', 'before', before, 'after', after)
-end
-
-local function endOf(key)
-  local left = redis.call('PTTL', key)
-  if left < 0 then return left end
-  local exact = redis.pcall('PEXPIRETIME', key)
-  if type(exact) == 'number' then return exact end
-  return now + left
-end
-
-local function put(key, text, ends)
-  if ends < 0 then redis.call('SET', key, text) else redis.call('SET', key, text, 'PXAT', number(ends)) end
 end
 
 local function later(a, b) return a < 0 or (b >= 0 and a >= b) end
@@ -51,8 +38,9 @@ local function with(sids, sid)
   return sids == '' and number(sid) or sids .. ',' .. number(sid), true
 end
 
-local function pardoned(e)
-  local text = redis.call('GET', e.pardon)
+-- Whether the pardon in this key holds against the effect.
+local function holds(key, e)
+  local text = redis.call('GET', key)
   if not text then return false end
   local ok, pardon = pcall(cjson.decode, text)
   local at = 0
@@ -67,25 +55,82 @@ local function pardoned(e)
   return not (e.proven and e.flow and e.flow > at)
 end
 
+local function pardoned(e)
+  for _, key in ipairs(e.pardons) do if holds(key, e) then return true end end
+  return false
+end
+
+-- The entries that this batch is about, each read once and written once at the
+-- end: one attack raises several signatures, and each is an effect of its own.
+local entries, order = {}, {}
+
+local function entryOf(key)
+  if entries[key] then return entries[key] end
+  local kind = redis.call('TYPE', key).ok
+  local entry = {key = key, kind = kind, ends = -2}
+  if kind == 'string' then
+    entry.text, entry.ends = redis.call('GET', key), endOf(key)
+  end
+  entry.before, entry.was = entry.text, entry.ends
+  entries[key] = entry
+  order[#order + 1] = entry
+  return entry
+end
+
+-- Gives the entry another value or end; act is what the journal calls it, nil for nothing worth a line.
+local function change(entry, text, ends, e, act)
+  entry.text, entry.ends = text, ends
+  if act and not entry.act then entry.act, entry.e = act, e end
+end
+
+local function write(entry)
+  local key, ends = entry.key, entry.ends
+  if entry.text == entry.before and ends == entry.was then return end
+  if entry.kind ~= 'none' and ends == entry.was then
+    redis.call('SET', key, entry.text, 'KEEPTTL')
+  elseif ends < 0 then
+    redis.call('SET', key, entry.text)
+  else
+    redis.call('SET', key, entry.text, 'PXAT', number(ends))
+  end
+  if entry.kind == 'none' then redis.call('ZREM', KEYS[2], 'c ' .. key, 'r ' .. key) end
+  if entry.offence then
+    local o = entry.offence
+    local kind = redis.call('TYPE', o.key).ok
+    if kind == 'none' or kind == 'zset' then
+      redis.call('ZADD', o.key, o.at, o.member)
+      redis.call('ZREMRANGEBYSCORE', o.key, '-inf', number(o.at - o.keep * 1000))
+      redis.call('ZREMRANGEBYRANK', o.key, 0, -65)
+      redis.call('EXPIRE', o.key, o.keep)
+    end
+  end
+  if entry.byHand then
+    -- A reason typed by hand stays as it is; this end is ours, so that it is not taken for another raw edit.
+    local known = redis.call('HGET', KEYS[3], key)
+    if known then
+      local digest = redis.sha1hex(entry.text .. '|' .. (ends < 0 and '-1' or number(ends)))
+      redis.call('HSET', KEYS[3], key, digest .. string.sub(known, 41))
+    end
+  end
+  if entry.act then journal(entry.act, entry.e, entry.before or '', entry.text) end
+end
+
 local effect = {}
 
 function effect.ban(e)
   if e.ends >= 0 and e.ends <= now then return 'unchanged' end
   if pardoned(e) then return 'pardoned' end
-  local kind = redis.call('TYPE', e.key).ok
-  if kind ~= 'none' and kind ~= 'string' then return 'wrong_type' end
+  local entry = entryOf(e.key)
+  if entry.kind ~= 'none' and entry.kind ~= 'string' then return 'wrong_type' end
   -- A ban of the fleet that lasts as long makes one of this host superfluous.
-  if e.fleet and redis.call('TYPE', e.fleet).ok == 'string' and later(endOf(e.fleet), e.ends) then return 'unchanged' end
-  if kind == 'none' then
-    local text = value(e.head, e.sid and number(e.sid) or '', e.last, e.count, e.ends)
-    put(e.key, text, e.ends)
-    redis.call('ZREM', KEYS[2], 'c ' .. e.key, 'r ' .. e.key)
-    journal('ban', e, '', text)
+  if e.fleet and entryOf(e.fleet).text and later(entryOf(e.fleet).ends, e.ends) then return 'unchanged' end
+  if not entry.text then
+    change(entry, value(e.head, e.sid and number(e.sid) or '', e.last, e.count, e.ends), e.ends, e, 'ban')
+    entry.offence = e.offence
     return 'stored'
   end
-  local before = redis.call('GET', e.key)
-  local ends = endOf(e.key)
-  local head, sids, last, count = string.match(before, TAIL)
+  local ends = entry.ends
+  local head, sids, last, count = string.match(entry.text, TAIL)
   local automatic = head and not string.find(head, '"source":"manual"', 1, true)
     and not string.find(head, '"source":"import"', 1, true)
   local longer = not later(ends, e.ends)
@@ -97,8 +142,8 @@ function effect.ban(e)
   end
   if not longer then
     if not automatic or (not news and last >= e.minuteAgo) then return 'unchanged' end
-    redis.call('SET', e.key, value(head, more, e.last > last and e.last or last, count + e.count, ends), 'KEEPTTL')
-    return 'unchanged'
+    change(entry, value(head, more, e.last > last and e.last or last, count + e.count, ends), ends, e)
+    return 'counted'
   end
   local text
   if automatic then
@@ -106,18 +151,9 @@ function effect.ban(e)
   elseif head then
     text = value(head, sids, last, count, e.ends)
   else
-    text = before
+    text, entry.byHand = entry.text, true
   end
-  put(e.key, text, e.ends)
-  if not head then
-    -- A reason typed by hand stays as it is; this end is ours, so that it is not taken for another raw edit.
-    local known = redis.call('HGET', KEYS[3], e.key)
-    if known then
-      local digest = redis.sha1hex(text .. '|' .. (e.ends < 0 and '-1' or number(e.ends)))
-      redis.call('HSET', KEYS[3], e.key, digest .. string.sub(known, 41))
-    end
-  end
-  if news or not automatic then journal('extend', e, before, text) end
+  change(entry, text, e.ends, e, (news or not automatic) and 'extend' or nil)
   return 'extended'
 end
 
@@ -128,7 +164,7 @@ function effect.would(e)
   local ends = kind == 'string' and endOf(e.key) or -2
   if kind == 'string' and (later(ends, e.ends) or e.ends - ends < 60000) then return 'unchanged' end
   local text = value(e.head, e.sid and number(e.sid) or '', e.last, e.count, e.ends)
-  put(e.key, text, e.ends)
+  if e.ends < 0 then redis.call('SET', e.key, text) else redis.call('SET', e.key, text, 'PXAT', number(e.ends)) end
   if kind == 'none' then journal('would', e, '', text) end
   return kind == 'none' and 'stored' or 'extended'
 end
@@ -140,7 +176,8 @@ function effect.flag(e)
   if kind == 'string' then
     local ok, known = pcall(cjson.decode, redis.call('GET', e.key))
     if ok and type(known) == 'table' then flag = known end
-    if type(flag.last) == 'string' and flag.last >= e.minuteAgo and flag.outside == e.outside then return 'unchanged' end
+    -- One that calls out to many addresses is written once a minute all the same; the last of them stands.
+    if type(flag.last) == 'string' and flag.last >= e.minuteAgo then return 'unchanged' end
   end
   flag.last = e.last
   flag.count = (tonumber(flag.count) or 0) + e.count
@@ -156,5 +193,6 @@ for i = 6, #ARGV do
   local e = cjson.decode(ARGV[i])
   out[#out + 1] = effect[e.t](e)
 end
+for _, entry in ipairs(order) do write(entry) end
 redis.call('HSET', KEYS[4], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
 return out

@@ -2,11 +2,11 @@
 -- KEYS: 1 the entry; 2 removals told (sorted set); 3 raw edits (hash); 4 journal stream
 -- ARGV: 1 value as read, '' when there was none; 2 end as read (ms, -1 permanent,
 --   -2 none); 3 new value, '' to remove; 4 new end (ms or -1); 5 pardon key or '';
---   6 pardon value, {at} standing for the time; 7 its lifetime in seconds; then
---   the journal's field names and values
+--   6 pardon value, {at} standing for the time; 7 its lifetime in seconds; 8 offence
+--   key or ''; 9 its member; then the journal's field names and values
 -- Output: 1 when applied, 0 when the key has changed meanwhile
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include ends
+-- include pardon
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind == 'none' then
   if ARGV[2] ~= '-2' then return 0 end
@@ -14,8 +14,8 @@ else
   if ARGV[2] == '-2' then return 0 end
   if kind == 'string' then
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-    local ends = redis.pcall('PEXPIRETIME', KEYS[1])
-    if type(ends) == 'number' and string.format('%.0f', ends) ~= ARGV[2] then return 0 end
+    local ends = endOf(KEYS[1])
+    if exact and string.format('%.0f', ends) ~= ARGV[2] then return 0 end
   end
 end
 if ARGV[3] == '' then
@@ -31,8 +31,6 @@ else
   redis.call('ZREM', KEYS[2], 'c ' .. KEYS[1], 'r ' .. KEYS[1])
 end
 redis.call('HDEL', KEYS[3], KEYS[1])
-if ARGV[5] ~= '' then
-  redis.call('SET', ARGV[5], (string.gsub(ARGV[6], '{at}', string.format('%.0f', now))), 'EX', ARGV[7])
-end
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(ARGV, 8))
+pardon(unpack(ARGV, 5, 9))
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(ARGV, 10))
 return 1

@@ -4,22 +4,14 @@
 -- ARGV: entry keys, at most 500, in the slot of KEYS[1]
 -- Output: {key, value, end, known, ...} for each such key; end is ms since 1970
 --   or -1; known is the field of the raw hash, or ''.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local modern = type(redis.pcall('PEXPIRETIME', KEYS[1])) == 'number'
+-- include ends
 local any = redis.call('EXISTS', KEYS[1]) == 1
 local told = redis.call('EXISTS', KEYS[2]) == 1
 local out = {}
 for _, key in ipairs(ARGV) do
   if redis.call('TYPE', key).ok == 'string' then
     local value = redis.call('GET', key)
-    local ends
-    if modern then
-      ends = redis.call('PEXPIRETIME', key)
-    else
-      ends = redis.call('PTTL', key)
-      if ends >= 0 then ends = now + ends end
-    end
+    local ends = endOf(key)
     if told then redis.call('ZREM', KEYS[2], 'c ' .. key, 'r ' .. key) end
     local meant = string.sub(value, 1, 7) == '{"v":1,' and string.match(value, '"until":(%w+)}$')
     if meant == 'null' then meant = -1 else meant = tonumber(meant) end

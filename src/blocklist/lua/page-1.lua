@@ -4,33 +4,19 @@
 -- Output: {next cursor, server time in ms, name, end, name, end, ...}; name is the
 --   class letter and the rest of the key; end is ms since 1970, -1 for permanent,
 --   or the type's name when the key is not a string.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include ends
 local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[3], 'COUNT', ARGV[2])
 local out = {page[1], now}
 local n = 2
--- PEXPIRETIME exists since Redis 7.0; PTTL and the clock say the same before.
-local modern = type(redis.pcall('PEXPIRETIME', KEYS[1])) == 'number'
 for _, key in ipairs(page[2]) do
   for i = 4, #ARGV, 2 do
     local prefix = ARGV[i + 1]
     if string.sub(key, 1, #prefix) == prefix then
-      local kind = redis.call('TYPE', key).ok
-      if kind ~= 'none' then
-        local ends = kind
-        if kind == 'string' then
-          if modern then
-            ends = redis.call('PEXPIRETIME', key)
-          else
-            ends = redis.call('PTTL', key)
-            if ends >= 0 then ends = now + ends end
-          end
-        end
-        if ends ~= -2 then
-          out[n + 1] = ARGV[i] .. string.sub(key, #prefix + 1)
-          out[n + 2] = ends
-          n = n + 2
-        end
+      local ends = stateOf(key)
+      if ends ~= -2 then
+        out[n + 1] = ARGV[i] .. string.sub(key, #prefix + 1)
+        out[n + 2] = ends
+        n = n + 2
       end
       break
     end

@@ -7,10 +7,9 @@
 local known = redis.call('HGET', KEYS[2], KEYS[1])
 if known and string.sub(known, 1, 40) == ARGV[1] then return 0 end
 if redis.call('TYPE', KEYS[1]).ok ~= 'string' then return 0 end
-local ends = redis.pcall('PEXPIRETIME', KEYS[1])
-if type(ends) == 'number' then
-  if redis.sha1hex(redis.call('GET', KEYS[1]) .. '|' .. string.format('%.0f', ends)) ~= ARGV[1] then return 0 end
-end
+-- include ends
+local ends = endOf(KEYS[1])
+if exact and redis.sha1hex(redis.call('GET', KEYS[1]) .. '|' .. string.format('%.0f', ends)) ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], KEYS[1], ARGV[2])
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', 100000, '*', unpack(ARGV, 3))
 return 1

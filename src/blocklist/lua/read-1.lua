@@ -4,23 +4,10 @@
 -- Output: {server time in ms, end, end, ...} in the order asked; end is ms since
 --   1970, -1 permanent, -2 gone, -4 gone by a journaled command, or the type's
 --   name when the key is not a string.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include ends
 local out = {now}
-local modern = type(redis.pcall('PEXPIRETIME', KEYS[1])) == 'number'
 for i, key in ipairs(ARGV) do
-  local kind = redis.call('TYPE', key).ok
-  local ends = kind
-  if kind == 'string' then
-    if modern then
-      ends = redis.call('PEXPIRETIME', key)
-    else
-      ends = redis.call('PTTL', key)
-      if ends >= 0 then ends = now + ends end
-    end
-  elseif kind == 'none' then
-    ends = -2
-  end
+  local ends = stateOf(key)
   if ends == -2 and redis.call('ZSCORE', KEYS[1], 'c ' .. key) then ends = -4 end
   out[i + 1] = ends
 end

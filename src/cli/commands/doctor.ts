@@ -218,7 +218,9 @@ function running(s: DaemonStatus): Finding[] {
         warn(
           'alerts',
           `${eve.source}: unusable lines: ${bad.map(([cause, count]) => `${count} ${cause}`).join(', ')}`,
-          'see the log for samples',
+          eve.unusable['shipper_timestamp']
+            ? "read Suricata's own eve.json: a shipped copy with only @timestamp does not say when things happened"
+            : 'see the log for samples',
         ),
       );
   }

@@ -91,6 +91,13 @@ function filterOf(options: Options): (entry: ListedEntry) => boolean {
 
 const inKernel = (row: Row): boolean => row.packets !== null && row.packets >= 0;
 
+/** The set may hold an address whose packets never come here, since a proxy speaks for it. */
+function kernelWord(row: Row): string {
+  if (row.packets === null) return '?';
+  if (!inKernel(row)) return 'no';
+  return row.record.effect === undefined ? 'yes' : 'proxied';
+}
+
 function show(rows: readonly Row[], options: Options, host: string): void {
   printRows(
     outputForm(options.output),
@@ -101,7 +108,7 @@ function show(rows: readonly Row[], options: Options, host: string): void {
         title: 'LEFT',
         value: (row) => (row.until === FOREVER ? 'forever' : formatDuration((row.until - Date.now()) / 1000)),
       },
-      { title: 'KERNEL', value: (row) => (row.packets === null ? '?' : inKernel(row) ? 'yes' : 'no') },
+      { title: 'KERNEL', value: kernelWord },
       { title: 'PACKETS', value: (row) => (inKernel(row) ? String(row.packets) : '-'), align: 'right' },
       { title: 'SOURCE', value: (row) => row.record.source },
       { title: 'SID', value: (row) => (row.record.sid === null ? '-' : String(row.record.sid)) },

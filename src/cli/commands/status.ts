@@ -17,6 +17,12 @@ export async function run(_args: readonly string[], options: GlobalOptions): Pro
 
 const number = (n: number): string => n.toLocaleString('en');
 
+function knownGood({ limits: { knownGoodShare: share } }: DaemonStatus): string {
+  if (share === 'off') return '';
+  if (share === 'unknown') return '; known_good_share is not in force: nothing tells yet who is a known good client';
+  return `, ${Math.round(share * 100)}% of known good clients`;
+}
+
 /** The status as lines for people. */
 export function screen(s: DaemonStatus): string[] {
   const row = (name: string, text: string) => `${name.padEnd(11)}${text}`;
@@ -59,6 +65,7 @@ export function screen(s: DaemonStatus): string[] {
   }
   const decisions = Object.entries(s.decisions).map(([kind, count]) => `${number(count)} ${kind.replaceAll('_', ' ')}`);
   if (decisions.length > 0) lines.push(row('decisions', decisions.join(', ')));
+  lines.push(row('limits', `${number(s.limits.newBansLastMinute)} new bans in the last minute${knownGood(s)}`));
   for (const { name, since } of s.alarms) lines.push(`${mark('bad', 'alarm'.padEnd(11))}${name} since ${since}`);
   for (const problem of s.problems) lines.push(`${mark('warn', 'problem'.padEnd(11))}${printable(problem)}`);
   return lines;

@@ -1,5 +1,5 @@
+import { endedWithin, processWith } from '../../base/process.js';
 import { ControlError, controlRequest, runningDaemon } from '../../daemon/control.js';
-import { startOf } from '../../daemon/instance.js';
 import { configOf, controlSocket } from '../context.js';
 import type { GlobalOptions } from '../options.js';
 import { CommandExit, EXIT, tell } from '../output.js';
@@ -14,20 +14,13 @@ export async function run(_args: readonly string[], options: GlobalOptions): Pro
     tell('Barricata does not run');
     return EXIT.no;
   }
-  const start = await startOf(running.pid);
+  const daemon = await processWith(running.pid);
   await controlRequest(socket, '/stop').catch((error: unknown) => {
     // It ended between the two requests.
     if (!(error instanceof ControlError && error.kind === 'not_running')) throw error;
   });
-  const deadline = performance.now() + STOPPED_WITHIN_MS;
-  while (start !== '' && (await startOf(running.pid)) === start) {
-    if (performance.now() > deadline) {
-      throw new CommandExit(
-        EXIT.unreachable,
-        `process ${running.pid} did not end within ${STOPPED_WITHIN_MS / 1000} s`,
-      );
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  if (daemon !== null && !(await endedWithin(daemon, STOPPED_WITHIN_MS))) {
+    throw new CommandExit(EXIT.unreachable, `process ${running.pid} did not end within ${STOPPED_WITHIN_MS / 1000} s`);
   }
   tell(
     running.onStop === 'remove'

@@ -109,6 +109,9 @@ function stepsOfEntry({ record }: ListedEntry): Step[] {
           : `two-way exchange shown by ${record.proof}`,
     });
   }
+  if (record.effect !== undefined) {
+    steps.push({ check: 'effect', result: record.effect, detail: 'the packets here carry the address of its proxy' });
+  }
   const by = record.by === null ? '' : ` by ${record.by}`;
   const sid = record.sid === null ? '' : ` sid ${record.sid}`;
   steps.push({
@@ -142,6 +145,8 @@ function ends(until: number): string {
 }
 
 function headline({ banned }: Answer, entry: ListedEntry | undefined, part: string): string {
+  if (entry?.record.effect !== undefined)
+    return `BANNED ${ends(entry.until)}${part}, WITHOUT EFFECT HERE (behind a proxy)`;
   if (banned)
     return entry ? `BANNED ${ends(entry.until)}${part}` : 'BANNED in the kernel, and no key asks for it any more';
   return entry ? 'NOT BLOCKED, although a key asks for it' : 'NOT BANNED';

@@ -4,7 +4,9 @@ import { RedisConnection, redisOptions } from '../../../src/blocklist/connection
 import { blocklistError } from '../../../src/blocklist/errors.js';
 
 const dir = new URL('../../../src/blocklist/lua/', import.meta.url);
-const scripts = readdirSync(dir).map((file) => ({ file, text: readFileSync(new URL(file, dir), 'utf8') }));
+const scripts = readdirSync(dir)
+  .filter((file) => file.endsWith('.lua'))
+  .map((file) => ({ file, text: readFileSync(new URL(file, dir), 'utf8') }));
 const sources = readdirSync(new URL('../', dir))
   .filter((file) => file.endsWith('.ts'))
   .map((file) => readFileSync(new URL(`../${file}`, dir), 'utf8'))
@@ -25,7 +27,8 @@ describe('the Lua scripts', () => {
     );
     const used = [...text.slice(header.length).matchAll(/KEYS\[(\d)\]/g)].map((match) => Number(match[1]));
     for (const index of used) expect(index).toBeLessThanOrEqual(number);
-    if (!text.includes('KEYS[i]')) expect(new Set(used).size).toBe(number);
+    // A key that only says on which node of a cluster to run is not used.
+    if (!text.includes('KEYS[i]') && !stated.includes('routes the script')) expect(new Set(used).size).toBe(number);
     expect(sources).toContain(`'${file.replace('.lua', '')}'`);
   });
 });

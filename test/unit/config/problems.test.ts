@@ -249,33 +249,21 @@ describe('the conditions of a policy line', () => {
     expect(whenOf('signature: "/"')).toEqual({ signature: ['/'] });
   });
 
-  it('that this version cannot judge take the line out, so that it does not match too much', () => {
-    const config = parseConfig(
-      `policy:
-  - { name: three attacks, when: { severity: 1-2, from: outside, distinct_sids: 3, within: 10m }, then: ban 4h }
-  - { name: inside, when: { internal: ban, severity: 1 }, then: ban 4h }
-  - { name: not inside, when: { internal: false, severity: 1 }, then: note }`,
-      'x',
-    );
-    expect(config.policy.map(({ name }) => name)).toEqual(['not inside']);
-    expect(config.inactive).toEqual([
-      'policy line "three attacks" (distinct_sids): the line matches nothing',
-      'policy line "inside" (internal): the line matches nothing',
-    ]);
+  it('count different signatures, and tell inside from outside', () => {
+    expect(whenOf('distinct_sids: 3, within: 10m')).toEqual({ distinctSids: { atLeast: 3, within: 600 } });
+    expect(whenOf('internal: ban, severity: 1')).toEqual({ internal: 'ban', severity: [1, 1] });
+    expect(whenOf('internal: on')).toEqual({ internal: true });
+    expect(whenOf('internal: off')).toEqual({ internal: false });
   });
 });
 
 describe('what this version reads and does not act on', () => {
   it.each([
-    ['suricata: { metadata_actions: true }', 'suricata.metadata_actions'],
     ['suricata: { trusted_proxies: [203.0.113.0/24] }', 'suricata.trusted_proxies'],
     ['suricata: { eve: [/a, "unix:///run/eve.sock"] }', 'suricata.eve: unix:///run/eve.sock'],
     ['suricata: { eve: "redis://host/0?stream=suricata" }', 'suricata.eve: redis://host/0?stream=suricata'],
     ['quarantine: { age: 4d }', 'quarantine'],
     ['filter: { rules: [{ proto: tcp, flags: syn, sport: 12345, then: drop }] }', 'filter.rules'],
-    ['repeat_offenders: { multiply: [1, 2] }', 'repeat_offenders'],
-    ['limits: { unproven: { scope: fleet } }', 'limits.unproven.scope'],
-    ['limits: { when_reached: alert }', 'limits.when_reached'],
     ['redis: { sentinels: ["a:26379"] }', 'redis.sentinels'],
     ['history: { keep: 30d }', 'history'],
     ['enforcement: { action: reject }', 'enforcement.action'],

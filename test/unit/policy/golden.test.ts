@@ -19,6 +19,7 @@ interface Expected {
   readonly role?: string;
   readonly resolvedBy?: string;
   readonly policy?: string;
+  readonly effect?: string | null;
   readonly target?: string;
   readonly flowStart?: string;
   readonly inside?: string;
@@ -66,6 +67,7 @@ function summary(decision: Decision, alert: EveAlert): Record<string, unknown> {
         role: ban.record.role,
         resolvedBy: ban.record.resolved_by,
         policy: ban.record.policy,
+        effect: ban.record.effect ?? null,
         target: ban.record.target,
         flowStart: ban.flowStart === null ? null : new Date(ban.flowStart).toISOString(),
       };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Decision } from '../../../src/policy/ban.js';
 import { decide } from '../../../src/policy/decide.js';
-import { BanLimits } from '../../../src/policy/limits.js';
+import { BanLimits, type LimitsOptions } from '../../../src/policy/limits.js';
 import { alertFrom, BAN_ALL, contextFor } from './support.js';
 
 const MINUTE = 60_000;
@@ -16,11 +16,16 @@ function ban(address: string): Decision {
 const address = (n: number) => `203.0.${100 + Math.floor(n / 250)}.${(n % 250) + 1}`;
 
 /** Limits with a clock that a test moves and a blocklist that it fills. */
-function setUp(newBansPerMinute: number, totalBans = 1_000_000) {
-  const world = { now: 5_000_000, banned: new Set<string>(), total: 0 };
+function setUp(newBansPerMinute: number, totalBans = 1_000_000, more: Partial<LimitsOptions> = {}) {
+  const world = { now: 5_000_000, banned: new Set<string>(), total: 0, told: [] as string[] };
   const limits = new BanLimits({
     newBansPerMinute,
     totalBans,
+    knownGoodShare: null,
+    whenReached: 'stop_and_alert',
+    isKnownGood: null,
+    onReached: (limit) => world.told.push(limit),
+    ...more,
     clock: { monotonic: () => world.now },
     isBanned: (prefix) => world.banned.has(prefix),
     total: () => world.total,
@@ -122,5 +127,65 @@ describe('BanLimits', () => {
     const { limits } = setUp(0);
     const note: Decision = { kind: 'note', why: 'x', candidate: null, steps: [] };
     expect(limits.admit(note)).toBe(note);
+  });
+
+  it('tells once that a limit was reached, and again when bans went on in between', () => {
+    const { world, limits, kindOf } = setUp(1);
+    [0, 1, 2, 3].map(kindOf);
+    expect(world.told).toEqual(['new_bans_per_minute']);
+    world.now += 3000;
+    expect(limits.state).toMatchObject({ since: 3000, why: expect.stringContaining('barricata mode enforce') });
+    limits.reset();
+    [4, 5].map(kindOf);
+    expect(world.told).toEqual(['new_bans_per_minute', 'new_bans_per_minute']);
+  });
+
+  it('only tells, and lets bans go on, with when_reached: alert', () => {
+    const { world, limits, kindOf } = setUp(1, 1_000_000, { whenReached: 'alert' });
+    expect([0, 1, 2].map(kindOf)).toEqual(['ban', 'ban', 'ban']);
+    expect(world.told).toEqual(['new_bans_per_minute']);
+    expect(limits.state).toMatchObject({ reached: 'new_bans_per_minute', why: expect.stringContaining('go on') });
+  });
+
+  describe('of known good clients', () => {
+    const good = (share: number) => ({
+      knownGoodShare: 0.1,
+      // Evenly spread, so that the share is the same at every length.
+      isKnownGood: (prefix: string) =>
+        Math.floor(Number(prefix.split('.')[3]) * share) > Math.floor((Number(prefix.split('.')[3]) - 1) * share),
+    });
+    const many = Array.from({ length: 100 }, (_, n) => n);
+
+    it('holds a wave in which they are many, and lets one through in which they are few', () => {
+      const bad = setUp(1000, 1_000_000, good(0.3));
+      const kinds = many.map(bad.kindOf);
+      expect(kinds.slice(0, 9)).toEqual(Array(9).fill('ban'));
+      expect(kinds.slice(10)).toEqual(Array(90).fill('would_ban'));
+      expect(bad.limits.state.reached).toBe('known_good_share');
+      const plain = setUp(1000, 1_000_000, good(0.01));
+      expect(plain.limits.state.knownGoodShare).toBe(0);
+      expect(new Set(many.map(plain.kindOf))).toEqual(new Set(['ban']));
+      expect(plain.limits.state.knownGoodShare).toBeCloseTo(0.01);
+    });
+
+    it('says nothing where there are few new bans', () => {
+      const { limits, kindOf } = setUp(1000, 1_000_000, { knownGoodShare: 0.1, isKnownGood: () => true });
+      expect([0, 1, 2, 3, 4, 5, 6, 7, 8].map(kindOf)).toEqual(Array(9).fill('ban'));
+      expect(kindOf(9)).toBe('would_ban');
+      expect(limits.state.reached).toBe('known_good_share');
+    });
+
+    it('is over ten minutes after they are gone from the minute', () => {
+      const { world, limits, kindOf } = setUp(1000, 1_000_000, { knownGoodShare: 0.1, isKnownGood: () => true });
+      many.slice(0, 10).map(kindOf);
+      world.now += 11 * MINUTE;
+      expect(limits.state).toMatchObject({ reached: null, lastMinute: 0, knownGoodShare: 0 });
+    });
+
+    it('is off, and says unknown, while nothing tells who they are', () => {
+      const { limits, kindOf } = setUp(1000, 1_000_000, { knownGoodShare: 0.1 });
+      expect(new Set(many.map(kindOf))).toEqual(new Set(['ban']));
+      expect(limits.state.knownGoodShare).toBe('unknown');
+    });
   });
 });

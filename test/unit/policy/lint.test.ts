@@ -175,6 +175,28 @@ describe('the policy check', () => {
     expect(found(without, code)).toEqual([]);
   });
 
+  it('compares counting lines and inside lines by what they let through', () => {
+    const several = (n: number, within: string) => `severity: 1, distinct_sids: ${n}, within: ${within}`;
+    const unreachable = (one: string, other: string) =>
+      found(policy([one, 'note'], [other, 'flag']), 'unreachable').length;
+    expect(unreachable(several(2, '10m'), several(3, '5m'))).toBe(1);
+    expect(unreachable(several(3, '10m'), several(2, '10m'))).toBe(0);
+    expect(unreachable(several(2, '5m'), several(2, '10m'))).toBe(0);
+    expect(unreachable('severity: 1', several(2, '10m'))).toBe(1);
+    expect(unreachable(several(2, '10m'), 'severity: 1')).toBe(0);
+    expect(unreachable('internal: true', 'internal: ban, sid: 2001')).toBe(1);
+    expect(unreachable('internal: false', 'internal: ban, sid: 2001')).toBe(0);
+  });
+
+  it('warns of a ban that is longer than a repeated one may be', () => {
+    const limited = (then: string) =>
+      `repeat_offenders: { never_over: 7d }\n${policy(['sid: 1001, proven: true', then])}`;
+    expect(found(limited('ban 8d'), 'longer_than_never_over')[0]?.message).toContain('bans for 8d, longer than');
+    expect(found(limited('ban 7d'), 'longer_than_never_over')).toEqual([]);
+    const off = `repeat_offenders: off\n${policy(['sid: 1001, proven: true', 'ban 8d'])}`;
+    expect(found(off, 'longer_than_never_over')).toEqual([]);
+  });
+
   it('names the line of the file, and warns in its order', () => {
     const text = policy(CLEAN, ['severity: 1-3', 'note'], ['severity: 2', 'flag'], ['sid: 3001', 'note']);
     expect(warnings(text).map(({ line, subject, code }) => [line, subject, code])).toEqual([

@@ -6,10 +6,12 @@ import { type Address, parseAddress } from '../../../src/net/address.js';
 import { overlaps, prefix } from '../../../src/net/prefix.js';
 import { attribute } from '../../../src/policy/attribution.js';
 import type { Decision } from '../../../src/policy/ban.js';
+import type { RuleFacts } from '../../../src/policy/context.js';
 import { decide } from '../../../src/policy/decide.js';
 import { decideDetection } from '../../../src/policy/decide-detection.js';
+import { PolicyMemory } from '../../../src/policy/memory.js';
 import type { EveAlert } from '../../../src/suricata/eve-alert.js';
-import { alertFrom, contextFor, INFRASTRUCTURE, PRIVATE, SPECIAL } from './support.js';
+import { alertFrom, BAN_ALL, contextFor, endpoint, INFRASTRUCTURE, PRIVATE, SPECIAL } from './support.js';
 
 const T = Date.UTC(2026, 10, 23, 12);
 const OWN = ['198.51.100.1', '2001:db8:50::1'];
@@ -25,14 +27,14 @@ const strange = fc.constantFrom(
 const public4 = fc.integer({ min: 1, max: 254 }).map((n) => `203.0.113.${n}`);
 const anywhere = fc.oneof(inside, strange, public4, fc.ipV4(), fc.ipV6()).map((text) => parseAddress(text) as Address);
 const port = fc.constantFrom(null, 0, 22, 53, 80, 443, 3306, 8080, 40_000, 65_535);
-const endpoint = fc.record({ address: anywhere, port });
+const end = fc.tuple(anywhere, port).map(([address, at]) => endpoint(address, at));
 
 const wild: fc.Arbitrary<EveAlert> = fc
   .record({
-    src: fc.option(endpoint, { freq: 20 }),
-    dest: fc.option(endpoint, { freq: 20 }),
+    src: fc.option(end, { freq: 20 }),
+    dest: fc.option(end, { freq: 20 }),
     flowSide: fc.constantFrom('same', 'reversed', 'foreign', 'none', 'no flow'),
-    foreign: endpoint,
+    foreign: end,
     over: fc.record({
       at: fc.oneof(fc.integer({ min: T - 1_200_000, max: T + 7_200_000 }), fc.constant(Number.NaN), fc.constant(1e300)),
       sid: fc.constantFrom(1, 2_019_232, 2_200_074, 224_008),
@@ -47,7 +49,13 @@ const wild: fc.Arbitrary<EveAlert> = fc
       flowId: fc.constantFrom(null, 1, 2),
       ruleSource: fc.option(anywhere, { freq: 2 }),
       ruleTarget: fc.option(anywhere, { freq: 2 }),
-      metadata: fc.constantFrom<EveAlert['metadata']>({}, { confidence: ['Low'] }, { __proto__: ['x'] }),
+      metadata: fc.constantFrom<EveAlert['metadata']>(
+        {},
+        { confidence: ['Low'] },
+        { __proto__: ['x'] },
+        { barricata: ['ban'], barricata_for: ['300d'] },
+        { barricata: ['ignore'] },
+      ),
       xff: fc.oneof(fc.constant(null), fc.constant(null), anywhere, fc.string()),
       tunnelled: fc.boolean(),
       icmpType: fc.constantFrom(null, 0, 3, 8, 11, 128),
@@ -76,8 +84,8 @@ const wild: fc.Arbitrary<EveAlert> = fc
 /** Attacks that a policy would ban, from any address at all: what keeps them from a ban is who they come from. */
 const likely: fc.Arbitrary<EveAlert> = fc
   .record({
-    src: fc.record({ address: anywhere, port: fc.constantFrom(40_000, 443) }),
-    dest: fc.record({ address: inside.map((text) => text as Address), port: fc.constantFrom(80, 22) }),
+    src: fc.tuple(anywhere, fc.constantFrom(40_000, 443)).map(([address, at]) => endpoint(address, at)),
+    dest: fc.tuple(inside, fc.constantFrom(80, 22)).map(([address, at]) => endpoint(address, at)),
     answer: fc.boolean(),
     at: fc.integer({ min: T - 500_000, max: T + 100_000 }),
     appProto: fc.constantFrom(null, 'http'),
@@ -117,6 +125,9 @@ const conditions: fc.Arbitrary<PolicyConditions> = fc.record(
     to: fc.constantFrom('outside' as const, 'home' as const),
     proven: fc.boolean(),
     proto: fc.constantFrom(['tcp'], ['udp', 'icmp', 'gre']),
+    internal: fc.constantFrom<boolean | 'ban'>(true, false, 'ban'),
+    distinctSids: fc.record({ atLeast: fc.integer({ min: 2, max: 3 }), within: fc.constantFrom(1, 3600) }),
+    meta: fc.constantFrom({ confidence: ['low'] }, { barricata: ['ban'] }),
   },
   { requiredKeys: [] },
 );
@@ -125,10 +136,24 @@ const policies: fc.Arbitrary<PolicyLine[]> = fc.array(
   { maxLength: 3 },
 );
 
-const base = contextFor({ now: T, own: OWN, allowed: ALLOWED, rules: { 1: { flow: 'to_client' } } });
+const base = contextFor({
+  now: T,
+  own: OWN,
+  allowed: ALLOWED,
+  trustedProxies: ['203.0.113.64/26', '10.1.1.1'],
+  rules: {
+    1: { flow: 'to_client', established: true, target: 'src_ip', source: 'home', destination: 'external' },
+    2019232: { flow: 'to_server', protocol: 'http' },
+  },
+});
 const context = fc
-  .record({ policy: policies, otherwise: actions, conntrack: fc.constantFrom('assured' as const, 'unknown' as const) })
-  .map(({ policy, otherwise, conntrack }) => ({ ...base, policy, otherwise, conntrack: () => conntrack }));
+  .record({
+    policy: policies,
+    otherwise: actions,
+    conntrack: fc.constantFrom('assured' as const, 'unknown' as const),
+    metadataActions: fc.boolean(),
+  })
+  .map(({ conntrack, ...given }) => ({ ...base, ...given, conntrack: () => conntrack }));
 
 function safe(decision: Decision): void {
   if (decision.kind !== 'ban' && decision.kind !== 'would_ban') return;
@@ -148,6 +173,17 @@ function deepFreeze<T>(value: T): T {
     Object.values(value).forEach(deepFreeze);
   }
   return value;
+}
+
+/** What the rule would have said, had it been written for the answers. */
+function mirrored(facts: RuleFacts): RuleFacts {
+  return {
+    ...facts,
+    flow: facts.flow === null ? null : facts.flow === 'to_client' ? 'to_server' : 'to_client',
+    target: facts.target === null ? null : facts.target === 'src_ip' ? 'dest_ip' : 'src_ip',
+    source: facts.destination,
+    destination: facts.source,
+  };
 }
 
 describe('for any alert and any policy', () => {
@@ -175,6 +211,48 @@ describe('for any alert and any policy', () => {
     );
   });
 
+  it('the same alerts in the same order give the same decisions, and nobody protected is banned by several', () => {
+    const several = fc.array(alerts, { minLength: 2, maxLength: 12 });
+    let bans = 0;
+    fc.assert(
+      fc.property(several, context, (list, around) => {
+        const run = () => {
+          const memory = new PolicyMemory();
+          return list.map((alert) => decide(alert, around, memory));
+        };
+        const decisions = run();
+        decisions.forEach(safe);
+        bans += decisions.filter(({ kind }) => kind === 'ban').length;
+        expect(run()).toEqual(decisions);
+      }),
+      { numRuns: 2000 },
+    );
+    expect(bans).toBeGreaterThan(100);
+  });
+
+  it('nobody inside is banned where protections of home are switched off, but by a line that says so, and never this machine', () => {
+    const open = { ...contextFor({ now: T, own: OWN, without: ['home', 'private', 'this_machine'] }) };
+    const first = fc
+      .constantFrom<boolean | 'ban'>(true, false, 'ban')
+      .map((internal): PolicyLine => ({ ...BAN_ALL, when: { internal } }));
+    let bans = 0;
+    fc.assert(
+      fc.property(alerts, context, first, (alert, { policy: rest, otherwise, metadataActions }, line) => {
+        const policy = [line, ...rest];
+        const decision = decide(alert, { ...open, policy, otherwise, metadataActions });
+        if (decision.kind !== 'ban' && decision.kind !== 'would_ban') return;
+        const banned = prefix(decision.ban.prefix);
+        expect(OWN.some((own) => overlaps(prefix(own), banned))).toBe(false);
+        if (!PRIVATE.some((network) => overlaps(prefix(network), banned))) return;
+        bans += 1;
+        expect(decision.ban.record.role).toBe('lateral');
+        expect(policy.some(({ when }) => when.internal === 'ban')).toBe(true);
+      }),
+      { numRuns: 10_000 },
+    );
+    expect(bans).toBeGreaterThan(5);
+  });
+
   it('engine events and passed packets never do more than nothing', () => {
     fc.assert(
       fc.property(alerts, context, (alert, around) => {
@@ -195,15 +273,16 @@ describe('for any alert and any policy', () => {
           ...around,
           ruleFacts: (sid: number, gid: number) => {
             const facts = around.ruleFacts(sid, gid);
-            return (
-              facts && { ...facts, flow: facts.flow === 'to_client' ? ('to_server' as const) : ('to_client' as const) }
-            );
+            return facts && mirrored(facts);
           },
         };
         const [one, other] = [attribute(alert, around), attribute(answer, turned)];
         expect([other.role, other.doubt?.kind ?? null]).toEqual([one.role, one.doubt?.kind ?? null]);
         // Where nothing tells who opened it and both are inside, the sender stands for the one to look at.
-        if (one.resolvedBy !== 'both ends inside') expect(other.candidate).toBe(one.candidate);
+        if (one.resolvedBy === 'both ends inside') return;
+        expect(other.candidate).toBe(one.candidate);
+        expect(other.initiator).toEqual(one.initiator);
+        expect(other.responder).toEqual(one.responder);
       }),
       { numRuns: 5000 },
     );

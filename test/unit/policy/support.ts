@@ -4,7 +4,7 @@ import { type Address, type AddressWords, parseAddress } from '../../../src/net/
 import { hostPrefix, overlaps, type Prefix, prefix, prefixOf, widthOf } from '../../../src/net/prefix.js';
 import { type DecisionContext, type RuleFacts, setOf } from '../../../src/policy/context.js';
 import type { Refusal, RefusalCause } from '../../../src/protection/admits.js';
-import type { EveAlert } from '../../../src/suricata/eve-alert.js';
+import type { Endpoint, EveAlert } from '../../../src/suricata/eve-alert.js';
 
 export const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
 export const SPECIAL = [
@@ -54,6 +54,10 @@ export interface Setting {
   readonly rules?: Readonly<Record<string, Partial<RuleFacts>>>;
   readonly conntrack?: 'assured' | 'unknown';
   readonly ignoreAlertsOlderThan?: number;
+  readonly metadataActions?: boolean;
+  readonly repeatOffenders?: DecisionContext['repeatOffenders'];
+  /** What a person pardoned or suppressed. */
+  readonly exceptions?: readonly string[];
   /** Which causes `refuse` leaves out, as when `never_ban` does not list them. */
   readonly without?: readonly RefusalCause[];
 }
@@ -109,8 +113,13 @@ export function contextFor(setting: Setting): DecisionContext {
     policy: setting.policy ?? [WEB, PRIVILEGE],
     otherwise: setting.otherwise ?? { kind: 'note' },
     policyVersion: '0123456789ab',
+    metadataActions: setting.metadataActions ?? false,
     ignoreAlertsOlderThan: setting.ignoreAlertsOlderThan ?? 600,
     unprovenNeverOver: 600,
+    repeatOffenders:
+      setting.repeatOffenders === undefined
+        ? { multiply: [1, 4, 24], neverOver: 604_800, forgetAfter: 2_592_000 }
+        : setting.repeatOffenders,
     filter: {
       syn: { perSecond: 200, during: 3, ban: 600 },
       icmp: { perSecond: 50, during: 3, ban: 600, dropLargerThan: null },
@@ -123,12 +132,18 @@ export function contextFor(setting: Setting): DecisionContext {
     isOwn: (words: AddressWords) => own.covering(prefixOf(words, widthOf(words.family))) !== null,
     refuse: refuseBy(lists),
     isInfrastructure: (candidate) => infrastructure.some((network) => overlaps(network, candidate)),
+    exceptionInside: (network) => setting.exceptions?.map(prefix).find((one) => overlaps(network, one))?.text ?? null,
     ruleFacts: (sid) => {
       const facts = setting.rules?.[String(sid)];
       return facts === undefined ? null : { ...PLAIN_RULE, ...facts };
     },
     conntrack: () => setting.conntrack ?? 'unknown',
   };
+}
+
+export function endpoint(address: string, port: number | null): Endpoint {
+  const host = prefix(address);
+  return { address: host.text as Address, host, port };
 }
 
 export interface AlertShape {
@@ -144,8 +159,8 @@ export interface AlertShape {
 /** A proven HTTP attack from outside, as far as nothing else is asked for. */
 export function alertFrom(shape: AlertShape, over: Partial<EveAlert> = {}): EveAlert {
   const at = shape.at ?? Date.UTC(2026, 10, 23, 12);
-  const src = { address: parseAddress(shape.src ?? '203.0.113.66') as Address, port: 43_932 };
-  const dest = { address: parseAddress(shape.dest ?? '192.168.50.10') as Address, port: 80 };
+  const src = endpoint(shape.src ?? '203.0.113.66', 43_932);
+  const dest = endpoint(shape.dest ?? '192.168.50.10', 80);
   return {
     at,
     gid: 1,

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { parseAlert, parseTimestamp } from '../../../src/suricata/eve-alert.js';
+import { prefix } from '../../../src/net/prefix.js';
+import { parseAlert } from '../../../src/suricata/eve-alert.js';
+import { parseTimestamp } from '../../../src/suricata/timestamp.js';
 
 const RULE = {
   action: 'allowed',
@@ -22,6 +24,9 @@ const record = (more: object = {}, rule: object = {}) => ({
   alert: { ...RULE, ...rule },
 });
 
+const ATTACKER = { address: '203.0.113.66', host: prefix('203.0.113.66'), port: 43_932 };
+const SERVER = { address: '192.168.50.10', host: prefix('192.168.50.10'), port: 80 };
+
 describe('parseTimestamp', () => {
   it.each([
     ['2026-11-22T16:25:51.374573+0000', '2026-11-22T16:25:51.374Z'],
@@ -30,6 +35,10 @@ describe('parseTimestamp', () => {
     ['2022-02-08T09:40:29.080710-0500', '2022-02-08T14:40:29.080Z'],
     ['2026-11-22T16:25:51.374573-0330', '2026-11-22T19:55:51.374Z'],
     ['2026-11-22T16:25:51.374573+05:30', '2026-11-22T10:55:51.374Z'],
+    ['2026-11-22T16:25:51.374573+05', '2026-11-22T11:25:51.374Z'],
+    ['2026-11-22T16:25:51.374573+1400', '2026-11-22T02:25:51.374Z'],
+    ['2026-11-22T16:25:51.374573-1200', '2026-11-23T04:25:51.374Z'],
+    ['2026-11-22 16:25:51,37+0000', '2026-11-22T16:25:51.370Z'],
     ['2026-11-22T16:25:51Z', '2026-11-22T16:25:51.000Z'],
     ['2026-11-22T16:25:51.5Z', '2026-11-22T16:25:51.500Z'],
     ['2026-12-31T23:59:60.000000+0000', '2027-01-01T00:00:00.000Z'],
@@ -47,6 +56,13 @@ describe('parseTimestamp', () => {
     '2026-11-22T24:00:00+0000',
     '2026-11-22T16:60:00+0000',
     '2026-11-22T16:25:51+2500',
+    '2026-11-22T16:25:51+0000Z',
+    '2026-11-22T16:25:51+00000',
+    '2026-11-22T16:25:51+0x10',
+    '2026-11-22T16:25:51.+0000',
+    '2026-11-22T16:25:5',
+    '2026-11-31T16:25:51+0000',
+    '-026-11-22T16:25:51+0000',
     '22/11/2026',
     '',
     null,
@@ -54,6 +70,12 @@ describe('parseTimestamp', () => {
     ['2026-11-22T16:25:51Z'],
   ])('refuses %j', (text) => {
     expect(parseTimestamp(text)).toBeNull();
+  });
+
+  it('reads a time without an offset as UTC only where that is asked for', () => {
+    expect(parseTimestamp('2026-11-22T16:25:51.374573', true)).toBe(Date.UTC(2026, 10, 22, 16, 25, 51, 374));
+    expect(parseTimestamp('2026-11-22T16:25:51.374573+0100', true)).toBe(Date.UTC(2026, 10, 22, 15, 25, 51, 374));
+    expect(parseTimestamp('2026-11-22T16:25:51.374573 UTC', true)).toBeNull();
   });
 });
 
@@ -98,15 +120,15 @@ describe('parseAlert', () => {
       severity: 1,
       action: 'blocked',
       verdict: 'drop',
-      src: { address: '203.0.113.66', port: 43932 },
-      dest: { address: '192.168.50.10', port: 80 },
+      src: ATTACKER,
+      dest: SERVER,
       proto: 'TCP',
       appProto: 'http',
       direction: 'to_client',
       flowId: 2171729306439663,
       flow: {
-        src: { address: '203.0.113.66', port: 43932 },
-        dest: { address: '192.168.50.10', port: 80 },
+        src: ATTACKER,
+        dest: SERVER,
         packetsToServer: 4,
         packetsToClient: 3,
         bytesToServer: 500,
@@ -163,6 +185,17 @@ describe('parseAlert', () => {
     ['a port that is none', { src_port: 70_000 }, {}, { src: { port: null } }],
     ['IPv6-ICMP', { proto: 'IPv6-ICMP' }, {}, { proto: 'IPV6-ICMP' }],
     ['a protocol number', { proto: 47 }, {}, { proto: '47' }],
+    ['TCP as a number', { proto: 6 }, {}, { proto: 'TCP' }],
+    ['TCP in the three digits of a machine without /etc/protocols', { proto: '006' }, {}, { proto: 'TCP' }],
+    ['another name of ICMPv6', { proto: 'ICMPv6', icmp_type: 128 }, {}, { proto: 'IPV6-ICMP', src: { port: 43_932 } }],
+    ['an application protocol in capitals', { app_proto: 'HTTP' }, {}, { appProto: 'http' }],
+    ['a verdict of Suricata 9', { verdict: { action: 'DROP', reject_target: 'both' } }, {}, { verdict: 'drop' }],
+    ['a verdict that is a word', { verdict: 'pass' }, {}, { verdict: 'pass' }],
+    ['a packet from a GRE tunnel', { pkt_src: 'gre tunnel' }, {}, { tunnelled: true }],
+    ['a packet from a VXLAN', { pkt_src: 'vxlan encapsulation' }, {}, { tunnelled: true }],
+    ['a packet put together from fragments', { pkt_src: 'defrag' }, {}, { tunnelled: false }],
+    ['a rule target that is no address', {}, { target: { ip: 'x' } }, { ruleTarget: null }],
+    ['a tunnel with an outer address that is none', { tunnel: { src_ip: 'x', depth: 1 } }, {}, { tunnelled: true }],
     ['no destination', { dest_ip: undefined }, {}, { dest: null }],
     ['no rule identity but the sid', {}, { gid: undefined, rev: undefined }, { gid: 1, rev: 0 }],
     ['priority 10', {}, { severity: 10 }, { severity: 10 }],
@@ -227,10 +260,21 @@ describe('parseAlert', () => {
     ['a number as address', record({ src_ip: 16909060 }), 'bad_address'],
     ['a bad destination', record({ dest_ip: '300.1.1.1' }), 'bad_address'],
     ['a bad flow initiator', record({ flow: { src_ip: 'evil' } }), 'bad_address'],
-    ['a bad rule target', record({}, { target: { ip: 'x' } }), 'bad_address'],
-    ['a bad tunnel', record({ tunnel: { src_ip: 'x', depth: 1 } }), 'bad_address'],
+    [
+      'a record that only tells when it was shipped',
+      record({ timestamp: undefined, '@timestamp': '2026-11-22T16:25:51.374Z' }),
+      'shipper_timestamp',
+    ],
+    ['a wrapped record, as Elasticsearch exports them', { _index: 'logstash', _source: record() }, 'not_an_alert'],
   ])('refuses %s', (_what, value, cause) => {
     expect(parseAlert(value)).toBe(cause);
+  });
+
+  it('reads a record without an offset as UTC where that is asked for, its flow too', () => {
+    const old = record({ timestamp: '2017-03-24T16:00:00.5', flow: { start: '2017-03-24T15:59:59' } });
+    expect(parseAlert(old)).toBe('no_timestamp');
+    const at = Date.UTC(2017, 2, 24, 16, 0, 0, 500);
+    expect(parseAlert(old, true)).toMatchObject({ at, flow: { start: at - 1500 } });
   });
 
   it('lets no metadata key reach a prototype', () => {
