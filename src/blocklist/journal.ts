@@ -10,7 +10,7 @@ import { decodeValue, type StoredRecord } from './record.js';
 export interface JournalEntry {
   /** ISO 8601 UTC. */
   readonly at: string;
-  /** `ban extend would flag unban edit note allow disallow mode policy loss_held loss_accepted restore pardon suppress`. */
+  /** `ban extend would flag acknowledge reopen unban edit note allow disallow mode policy loss_held loss_accepted restore pardon suppress`. */
   readonly act: string;
   /** Canonical prefix text, or what the act is about. */
   readonly address: string;

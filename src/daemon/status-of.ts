@@ -79,6 +79,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       unusable,
     })),
     decisions: decisions.counts.toJSON(),
+    windows: decisions.memory.status(),
     limits: {
       reached: limit.why,
       newBansLastMinute: limit.lastMinute,

@@ -90,6 +90,8 @@ export interface DaemonStatus {
     readonly unusable: Readonly<Record<string, number>>;
   }[];
   readonly decisions: Readonly<Record<string, number>>;
+  /** Attackers counted for `distinct_sids`, and those forgotten because there were too many. */
+  readonly windows: { readonly initiators: number; readonly forgotten: number };
   readonly limits: {
     /** The limit on automatic bans that was reached, and what that means. */
     readonly reached: string | null;

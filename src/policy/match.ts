@@ -32,7 +32,7 @@ export function firstMatch(
 ): PolicyLine | null {
   for (const line of lines) {
     if (!matches(line.when, one, facts)) continue;
-    if (line.when.distinctSids === undefined || hasEnough(line, one, facts, memory, at)) return line;
+    if (line.when.distinctSids === undefined || hasEnough(lines, line, one, facts, memory, at)) return line;
   }
   return null;
 }
@@ -123,12 +123,19 @@ export function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metad
  * ban by itself, because it is doubtful who attacked or because its rule says
  * that it is no ground for a ban, is not one of several attacks either.
  */
-function hasEnough(line: PolicyLine, one: Case, facts: Facts, memory: PolicyMemory | null, at: EpochMs): boolean {
+function hasEnough(
+  lines: readonly PolicyLine[],
+  line: PolicyLine,
+  one: Case,
+  facts: Facts,
+  memory: PolicyMemory | null,
+  at: EpochMs,
+): boolean {
   const { alert, attribution, evidence } = one;
   const { initiator, doubt } = attribution;
   if (memory === null || initiator === null || doubt !== null || evidence.sourceIsChance) return false;
   if (metadataVeto(metadataFor(alert, facts)) !== null) return false;
   const from = initiator.host;
   const of = { alert, initiator: from, inside: isInside(from, facts), proven: evidence.proof !== null };
-  return memory.enough(line, of, at);
+  return memory.enough(lines, line, of, at);
 }

@@ -1,11 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { EpochMs } from '../base/clock.js';
 import type { PolicyLine } from '../config/config.js';
 import type { Prefix } from '../net/prefix.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
 import { DistinctWindow, type InitiatorKey } from './windows.js';
-
-/** Longest list of lines whose windows are kept; a policy that is read again brings new lines. */
-const LINES = 1000;
 
 interface LineWindows {
   readonly all: DistinctWindow;
@@ -17,10 +15,11 @@ interface LineWindows {
  * that ask for `distinct_sids`. The only thing that `decide` changes, so that
  * the same alerts in the same order with a fresh memory give the same decisions.
  * Held by this process only: a restart begins with empty windows, and so does a
- * line of a policy that was read again, which can only make decisions milder.
+ * line whose conditions changed, which can only make decisions milder.
  */
 export class PolicyMemory {
-  readonly #lines = new Map<PolicyLine, LineWindows>();
+  #policy: readonly PolicyLine[] = [];
+  #lines = new Map<PolicyLine, LineWindows>();
 
   /**
    * Counts an alert that matches the rest of the line.
@@ -28,27 +27,41 @@ export class PolicyMemory {
    * Proven alerts are counted by themselves: forged ones that somebody mixes
    * with the alerts of an honest client must not make a proven ban of it.
    *
+   * @param policy the lines that are in force; the windows of others are dropped
    * @param initiator who opened the flow; one outside is counted per /64 where it is IPv6
    * @returns whether there are enough different signatures now
    */
   enough(
+    policy: readonly PolicyLine[],
     line: PolicyLine,
     of: { readonly alert: EveAlert; readonly initiator: Prefix; readonly inside: boolean; readonly proven: boolean },
     at: EpochMs,
   ): boolean {
     const { distinctSids } = line.when;
     if (distinctSids === undefined) return true;
+    if (policy !== this.#policy) this.#follow(policy);
     let windows = this.#lines.get(line);
     if (windows === undefined) {
       windows = { all: new DistinctWindow(distinctSids), proven: new DistinctWindow(distinctSids) };
       this.#lines.set(line, windows);
-      if (this.#lines.size > LINES) this.#lines.delete(this.#lines.keys().next().value as PolicyLine);
     }
     const { sid, gid } = of.alert;
     const signature = gid === 1 ? sid : `${gid}:${sid}`;
     const initiator = keyOf(of.initiator, of.inside);
     const enough = windows.all.add(initiator, signature, at);
     return of.proven ? windows.proven.add(initiator, signature, at) : enough;
+  }
+
+  /** A policy that was read again brings new lines; one with the same conditions goes on counting. */
+  #follow(policy: readonly PolicyLine[]): void {
+    const before = [...this.#lines];
+    this.#policy = policy;
+    this.#lines = new Map();
+    for (const line of policy) {
+      if (line.when.distinctSids === undefined) continue;
+      const same = before.find(([known]) => isDeepStrictEqual(known.when, line.when));
+      if (same !== undefined) this.#lines.set(line, same[1]);
+    }
   }
 
   /** Initiators in all windows, and those that were forgotten because a table was full. */

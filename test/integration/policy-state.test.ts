@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { systemClock } from '../../src/base/clock.js';
 import { createLog, type Log } from '../../src/base/log.js';
 import { RedisConnection } from '../../src/blocklist/connection.js';
+import { Flags } from '../../src/blocklist/flags.js';
 import { Journal } from '../../src/blocklist/journal.js';
 import { Keys } from '../../src/blocklist/keys.js';
 import { ManualActs } from '../../src/blocklist/manual.js';
@@ -40,6 +41,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the state of the policy', () => {
     readonly store: Store;
     readonly edits: RawEdits;
     readonly acts: ManualActs;
+    readonly flags: Flags;
     readonly told: string[] = [];
     now = Date.now();
     /** What the only policy line bans for, s. */
@@ -52,6 +54,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the state of the policy', () => {
       this.mirror = new Mirror({ ...shared, url: redis.url, onChange: () => {}, edits: this.edits });
       const offline = new OfflineJournal(join(redis.dir, `${name}.journal`));
       this.store = new Store({ ...shared, mirror: this.mirror, offline });
+      this.flags = new Flags(this.connection, this.keys, systemClock);
       this.acts = new ManualActs(this.connection, this.keys, systemClock);
       const log = { ...silent, info: (_: object, message: string) => this.told.push(message), warn: () => {} };
       this.decisions = new Decisions({
@@ -264,6 +267,77 @@ describe.skipIf(!hasFeatures('redis-server'))('the state of the policy', () => {
     await redis.start();
     await waitFor('the offline journal to be applied', () => host.store.waiting === 0);
     expect(offences('203.0.113.9')).toBe(2);
+  });
+
+  describe('flags', () => {
+    const called = (src: string, sid: number, dest = '203.0.113.9') => host.attack(src, { dest, sid });
+    const key = 'barricata:flag:192.168.50.7:5';
+
+    it('are kept for 30 days and listed, the latest first, and ban nobody', async () => {
+      await called('192.168.50.7', 5);
+      await called('2001:db8:50::7', 6, '2001:db8:9::1');
+      const flags = await host.flags.list();
+      expect(flags).toMatchObject([
+        { inside: '2001:db8:50::7', sid: 6, outside: '2001:db8:9::1', count: 1, state: 'open', owner: null },
+        { inside: '192.168.50.7', sid: 5, outside: '203.0.113.9', count: 1, state: 'open', owner: null },
+      ]);
+      expect(Number(redis.cli('TTL', key))).toBeGreaterThan(30 * 86_400 - 10);
+      expect(banned()).toEqual([]);
+    });
+
+    it('are acknowledged by a person, in the journal, and stay so while the host goes on', async () => {
+      await called('192.168.50.7', 5);
+      const of = { state: 'acknowledged', owner: 'net team', reason: 'reinstalled' } as const;
+      expect(await host.flags.mark('192.168.50.7', 5, of, actor)).toMatchObject({
+        state: 'acknowledged',
+        owner: 'net team',
+      });
+      const [line] = await new Journal(host.connection, host.keys).read(1);
+      expect(line).toMatchObject({ act: 'acknowledge', address: '192.168.50.7', by: 'kim', why: 'reinstalled' });
+      expect(line?.before).toContain('"open"');
+      redis.cli(
+        'SET',
+        key,
+        redis.cli('GET', key).replace(/"last":"[^"]*"/, '"last":"2020-01-01T00:00:00.000Z"'),
+        'KEEPTTL',
+      );
+      await called('192.168.50.7', 5, '203.0.113.77');
+      expect(await host.flags.list('open')).toEqual([]);
+      expect(await host.flags.list('acknowledged')).toMatchObject([
+        { outside: '203.0.113.77', count: 2, owner: 'net team' },
+      ]);
+      expect(await host.flags.mark('192.168.50.7', 5, { state: 'open' }, actor)).toMatchObject({
+        state: 'open',
+        owner: 'net team',
+      });
+    });
+
+    it('are written once a minute, however many hosts the own one calls, and count every alert', async () => {
+      redis.cli('CONFIG', 'RESETSTAT');
+      for (let n = 1; n <= 50; n++) await called('192.168.50.7', 5, `203.0.113.${n}`);
+      expect(sets()).toBe(1);
+      host.now += 61_000;
+      await host.alerts({ src: '192.168.50.7', dest: '203.0.113.99', sid: 5, at: host.now });
+      // The time of a flag is the time of its writing.
+      redis.cli(
+        'SET',
+        key,
+        redis.cli('GET', key).replace(/"last":"[^"]*"/, '"last":"2020-01-01T00:00:00.000Z"'),
+        'KEEPTTL',
+      );
+      await called('192.168.50.7', 5);
+      expect((await host.flags.list())[0]?.count).toBe(52);
+    });
+
+    it('that are none are left out, and nobody is made up', async () => {
+      redis.cli('SET', key, 'mine');
+      redis.cli('SET', 'barricata:flag:nobody:5', '{}');
+      redis.cli('LPUSH', 'barricata:flag:192.168.50.8:5', 'x');
+      expect(await host.flags.list()).toEqual([]);
+      for (const inside of ['192.168.50.7', '192.168.50.8', '192.168.50.9']) {
+        expect(await host.flags.mark(inside, 5, { state: 'acknowledged' }, actor)).toBeNull();
+      }
+    });
   });
 
   it('survives an offence key that somebody made something else', async () => {

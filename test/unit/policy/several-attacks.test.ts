@@ -87,6 +87,16 @@ describe('a line that asks for several different attacks', () => {
     expect([judge(5, true).kind, judge(6, true).kind]).toEqual(['note', 'ban']);
   });
 
+  it('goes on counting over a policy that was read again, where the line is the same, and anew where it is not', () => {
+    const memory = new PolicyMemory();
+    const judge = (sid: number, line: PolicyLine) =>
+      decide(alertFrom({ at: T, sid }), contextFor({ now: T, policy: [{ ...line, when: { ...line.when } }] }), memory)
+        .kind;
+    expect([judge(1, THREE), judge(2, { ...THREE, line: 80 }), judge(3, THREE)]).toEqual(['note', 'note', 'ban']);
+    expect(judge(4, { ...THREE, when: { ...THREE.when, severity: [1, 3] } })).toBe('note');
+    expect(memory.status().initiators).toBe(1);
+  });
+
   it('counts the same alert once, however often a batch is given again', () => {
     const memory = new PolicyMemory();
     const context = contextFor({ now: T, policy: [THREE] });
