@@ -86,6 +86,11 @@ function isSuppressed({ record, prefix: text }: Ban, { facts }: EffectOptions): 
   return record.sid !== null && facts.suppressed(record.gid ?? 1, record.sid, text) !== null;
 }
 
+/** An end as Redis has it: by its own clock, -1 = none. */
+export function inRedisTime(until: EpochMs, skew: number): number {
+  return until === Number.POSITIVE_INFINITY ? -1 : endsOf(until + skew);
+}
+
 function banFields(decision: Decision & { kind: 'ban' | 'would_ban' }, { keys, skew }: EffectOptions) {
   const { ban } = decision;
   const { record } = ban;
@@ -98,7 +103,7 @@ function banFields(decision: Decision & { kind: 'ban' | 'would_ban' }, { keys, s
     ...(isBan && onHost ? { fleet: keys.ban(ban.prefix) } : {}),
     ...(isBan ? { pardons: pardonable(ban.prefix).map(keys.pardon) } : {}),
     ...(isBan && ban.offence ? { offence: offenceFields(ban, ban.offence, keys) } : {}),
-    ends: ban.until === Number.POSITIVE_INFINITY ? -1 : endsOf(ban.until + skew),
+    ends: inRedisTime(ban.until, skew),
     head: encodeHead(record),
     ...times(record.last),
     count: record.count,

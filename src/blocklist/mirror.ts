@@ -29,6 +29,7 @@ import type { EffectiveMode } from './mode.js';
 import { ModeMemory } from './mode-memory.js';
 import { ModeWatch } from './mode-watch.js';
 import { Refusals } from './refusals.js';
+import type { StoredEntry } from './store.js';
 import { Tracking } from './tracking.js';
 import { type Found, walkPages } from './walk-pages.js';
 
@@ -50,6 +51,7 @@ export class Mirror implements Service, Desired {
   readonly #dirty = new DirtyKeys();
   readonly #dirtyFacts = new Set<string>();
   #draining: Promise<void> | null = null;
+  #drainAsked = false;
   #complete = false;
   #walkCost = 0;
   #walkFailed = false;
@@ -205,6 +207,16 @@ export class Mirror implements Service, Desired {
     await this.#drain();
   }
 
+  /**
+   * Takes in keys that the store wrote over this connection: their state is
+   * known, and their value is our own, so that nobody need look at it.
+   */
+  async stored(entries: readonly StoredEntry[]): Promise<void> {
+    const out = outcome();
+    for (const [id, ends] of entries) this.#intake.see(id, ends, out, false);
+    await this.#intake.settle({ ...out, written: [] });
+  }
+
   /** Bans that Redis does not have yet are wanted from now on. */
   addOffline(bans: Iterable<readonly [text: string, until: EpochMs]>): void {
     const texts: string[] = [];
@@ -267,7 +279,17 @@ export class Mirror implements Service, Desired {
       else modes = true;
     }
     if (modes) this.#readModes('removed').catch(() => this.#walker.wake());
-    this.#drain().catch(() => this.#walker.wake());
+    this.#drainSoon();
+  }
+
+  /** Not at once: what arrived in the same turn, the replies to our own writes before all, goes first. */
+  #drainSoon(): void {
+    if (this.#drainAsked) return;
+    this.#drainAsked = true;
+    setImmediate(() => {
+      this.#drainAsked = false;
+      this.#drain().catch(() => this.#walker.wake());
+    });
   }
 
   async #readModes(missing: 'removed' | 'unclear'): Promise<void> {

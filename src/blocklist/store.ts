@@ -5,7 +5,7 @@ import type { Service } from '../base/lifecycle.js';
 import type { Log } from '../base/log.js';
 import type { Ban, Decision } from '../policy/ban.js';
 import type { RedisConnection } from './connection.js';
-import { Effects, pardonable } from './effects.js';
+import { Effects, inRedisTime, pardonable } from './effects.js';
 import { BlocklistError, blocklistError } from './errors.js';
 import type { Facts } from './facts.js';
 import { type EntryId, type Keys, LETTER } from './keys.js';
@@ -27,7 +27,11 @@ export interface OfflineView {
   addOffline(bans: Iterable<readonly [text: string, until: number]>): void;
   clearOffline(): void;
   refresh(ids: Iterable<EntryId>): Promise<void>;
+  stored(entries: readonly StoredEntry[]): Promise<void>;
 }
+
+/** A key that was just written, and its end in Redis time (ms), -1 permanent. */
+export type StoredEntry = readonly [id: EntryId, ends: number];
 
 export interface StoreOptions {
   readonly connection: RedisConnection;
@@ -37,6 +41,9 @@ export interface StoreOptions {
   readonly clock: Clock;
   readonly log: Log;
 }
+
+/** Outcomes after which the key is as the ban asked. */
+const WRITTEN: ReadonlySet<CommitOutcome> = new Set(['stored', 'extended']);
 
 /**
  * Writes automatic decisions: all effects of a batch and the position it was
@@ -137,6 +144,7 @@ export class Store implements Service {
           outcomes[effect.index] = word;
           this.#effects.settle(effect, word);
         });
+        await this.#tell(effects.filter(({ index }) => WRITTEN.has(outcomes[index] as CommitOutcome)));
         return outcomes;
       } catch (error) {
         const failure = blocklistError('commit', error);
@@ -155,6 +163,25 @@ export class Store implements Service {
     for (const effect of effects) this.#effects.settle(effect, 'offline');
     mirror.addOffline(bans.map(([text, until]) => [text, until ?? Number.POSITIVE_INFINITY]));
     return outcomes;
+  }
+
+  /**
+   * The mirror need not wait for Redis to name the keys and be read again: a
+   * written ban has the end that was asked for. The reply came over the
+   * connection that the mirror reads by, so nothing newer is overwritten.
+   */
+  async #tell(written: readonly { readonly ban: Ban | null }[]): Promise<void> {
+    const entries = written.flatMap(({ ban }): StoredEntry[] =>
+      ban === null
+        ? []
+        : [
+            [
+              LETTER[ban.record.scope === 'host' ? 'local' : 'ban'] + ban.prefix,
+              inRedisTime(ban.until, this.#o.mirror.skew),
+            ],
+          ],
+    );
+    if (entries.length > 0) await this.#o.mirror.stored(entries);
   }
 
   #send(args: readonly string[]): Promise<unknown> {

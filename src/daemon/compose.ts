@@ -3,6 +3,7 @@
  * place that knows everybody; the others are what only a running program needs:
  * the embedded Redis, the control socket, the meeting point of decisions.
  */
+import { getHeapStatistics } from 'node:v8';
 import { type Clock, systemClock } from '../base/clock.js';
 import type { Service } from '../base/lifecycle.js';
 import type { Log } from '../base/log.js';
@@ -26,6 +27,7 @@ import { Decisions } from './decisions.js';
 import { EmbeddedRedis, redisCliCommand } from './embedded-redis.js';
 import { FilterPath } from './filter-path.js';
 import { ProtectedFacts } from './gate.js';
+import { fullCollection, HeapRest } from './heap.js';
 import { Heartbeat } from './heartbeat.js';
 import { Kernel } from './kernel.js';
 import { RecentDecisions } from './recent-decisions.js';
@@ -201,6 +203,18 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     redisCli: redisCliCommand(url),
   };
   const control = new ControlServer(`${first.run}/control.sock`, routesOf(parts, asked));
+  let utilization = performance.eventLoopUtilization();
+  const heap = new HeapRest({
+    clock,
+    log,
+    used: () => getHeapStatistics().used_heap_size,
+    busy: () => {
+      const since = performance.eventLoopUtilization(utilization);
+      utilization = performance.eventLoopUtilization();
+      return since.utilization;
+    },
+    collect: fullCollection(),
+  });
   const services: Service[] = [
     control,
     ...(redis ? [redis] : []),
@@ -218,6 +232,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     decisions,
     filterPath,
     alertPath,
+    heap,
   ];
   return { ...parts, services };
 }

@@ -44,6 +44,12 @@ export function resolvers(text: string): Address[] {
 }
 
 /**
+ * One for all reads, which are synchronous: a new one for each, several times a
+ * second, would keep the garbage collector marking the whole heap.
+ */
+let beginning: Buffer | null = null;
+
+/**
  * The beginning of a file, whole lines only.
  * @returns `null` when it cannot be read; `cut` when there is more
  */
@@ -55,7 +61,8 @@ export function beginningOf(file: string): { readonly text: string; readonly cut
     return null;
   }
   try {
-    const buffer = Buffer.allocUnsafe(MOST_ROUTE_BYTES);
+    beginning ??= Buffer.allocUnsafe(MOST_ROUTE_BYTES);
+    const buffer = beginning;
     let length = 0;
     while (length < buffer.length) {
       const got = readSync(fd, buffer, length, buffer.length - length, null);
