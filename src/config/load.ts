@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument, stringify, visit } from 'yaml';
+import { type Document, isMap, isNode, isSeq, LineCounter, type Node, parseDocument, stringify, visit } from 'yaml';
 import { messageOf } from '../base/errors.js';
 import { build, type WrittenLine } from './build.js';
 import type { Config } from './config.js';
 import { ConfigError, type ConfigProblem } from './errors.js';
 import { problemsOf } from './problems.js';
-import { schema } from './schema.js';
+import { schema, type Written } from './schema.js';
 
 const LARGEST_FILE = 4 * 2 ** 20;
 
@@ -14,10 +14,14 @@ const LARGEST_FILE = 4 * 2 ** 20;
  * @throws ConfigError with every problem at once: `unreadable`, `not_yaml` or `invalid`
  */
 export function loadConfig(file: string): Config {
-  return parseConfig(readText(file), file);
+  return parseConfig(readConfigText(file), file);
 }
 
-function readText(file: string): string {
+/**
+ * The text of the file, for whoever has to keep or quote it.
+ * @throws ConfigError `unreadable`, `not_yaml`
+ */
+export function readConfigText(file: string): string {
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
@@ -62,6 +66,24 @@ const YAML_FIXES: Readonly<Record<string, string>> = {
  * @param file the name that messages give
  */
 export function parseConfig(text: string, file: string): Config {
+  const { written, policyLine, lineIn } = readDocument(text, file);
+  return build(written, file, policyLine, lineIn('never_ban'));
+}
+
+/** One file as it is written, and as it is meant. */
+export interface ConfigDocument {
+  /** In the words of the file; what it leaves out is not there. */
+  readonly root: Readonly<Record<string, unknown>>;
+  /** In plain units, with the defaults. */
+  readonly written: Written;
+  /** The 1-based line of an item of a list at the top, by its position; 0 where the file has none. */
+  readonly lineIn: (list: string) => (index: number) => number;
+  /** A policy line as it stands in the file, by its position; `null` where the file has none. */
+  readonly policyLine: (index: number) => WrittenLine | null;
+}
+
+/** @throws ConfigError `not_yaml`, `invalid` */
+export function readDocument(text: string, file: string): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, { version: '1.2', schema: 'core', lineCounter: lines, prettyErrors: false });
   const broken: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) => ({
@@ -107,19 +129,34 @@ export function parseConfig(text: string, file: string): Config {
       [...broken, ...found].sort((a, b) => a.line - b.line),
     );
   }
-  return build(read.data, file, (index) => policyLine(document, lines, index));
+  return {
+    root: root as Record<string, unknown>,
+    written: read.data,
+    lineIn: (list) => (index) => itemLine(document, lines, list, index),
+    policyLine: (index) => policyLine(document, lines, index),
+  };
 }
 
 /** Longest text of a policy line that is kept to be quoted. */
 const QUOTED = 500;
 
 function policyLine(document: Document.Parsed, lines: LineCounter, index: number): WrittenLine | null {
-  const list = isMap(document.contents) ? document.contents.get('policy', true) : null;
-  const item = isSeq(list) ? list.items[index] : undefined;
-  if (!isNode(item) || !item.range) return null;
+  const item = itemOf(document, 'policy', index);
+  if (!item?.range) return null;
   const text = stringify(item.toJS(document), { collectionStyle: 'flow', lineWidth: 0 }).trim();
   const quoted = text.length > QUOTED ? `${text.slice(0, QUOTED - 1)}…` : text;
   return { line: lines.linePos(item.range[0]).line, text: quoted };
+}
+
+function itemLine(document: Document.Parsed, lines: LineCounter, key: string, index: number): number {
+  const range = itemOf(document, key, index)?.range;
+  return range ? lines.linePos(range[0]).line : 0;
+}
+
+function itemOf(document: Document.Parsed, key: string, index: number): Node | null {
+  const list = isMap(document.contents) ? document.contents.get(key, true) : null;
+  const item = isSeq(list) ? list.items[index] : undefined;
+  return isNode(item) ? item : null;
 }
 
 function keyAt(text: string, offset: number): string {

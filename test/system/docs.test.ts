@@ -30,7 +30,14 @@ function words(line: string): string[] {
 /** What a program that fell over leaves behind. */
 const CRASH = /\n\s+at \S|node:internal|Node\.js v/;
 
-const documents = ['README.md', 'docs/redis-cli.md', 'docs/policy.md', 'docs/rules.md', 'docs/history.md'];
+const documents = [
+  'README.md',
+  'docs/redis-cli.md',
+  'docs/policy.md',
+  'docs/policy-change.md',
+  'docs/rules.md',
+  'docs/history.md',
+];
 
 describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the documents', () => {
   let b: Barricata;
