@@ -8,8 +8,6 @@ const project = (name: string, include: string[], testTimeout: number, exclude: 
     testTimeout,
     hookTimeout: 60_000,
     pool: 'forks' as const,
-    // Deadlines of real processes on a shared machine: one more try, which the report shows.
-    retry: name === 'system' || name === 'integration' ? 1 : 0,
   },
 });
 

@@ -36,6 +36,29 @@ async function follow(path, onBatch, options = {}) {
   return source;
 }
 
+/** Follows a file to its end. */
+async function readAll(path, onOther) {
+  const { size } = statSync(path);
+  let lines = 0;
+  let alerts = 0;
+  let finish;
+  const finished = new Promise((resolve) => {
+    finish = resolve;
+  });
+  const onBatch = async (batch) => {
+    lines += batch.lines;
+    alerts += batch.alerts.length;
+    if (JSON.parse(batch.position).files.some((file) => file.offset === size)) finish();
+  };
+  const source = await follow(path, onBatch, { onOther });
+  const cpu = process.cpuUsage();
+  await source.start();
+  await finished;
+  const spent = process.cpuUsage(cpu);
+  await source.stop();
+  return { cpu: seconds(spent), lines, alerts };
+}
+
 const measurements = {
   /** The floor: every byte into memory, nothing more. */
   read(path) {
@@ -48,25 +71,21 @@ const measurements = {
     return { cpu: seconds(spent) };
   },
 
-  async full(path) {
-    const { size } = statSync(path);
-    let lines = 0;
-    let alerts = 0;
-    let finish;
-    const finished = new Promise((resolve) => {
-      finish = resolve;
+  full: (path) => readAll(path),
+
+  /** The same, with the contacts of flow, http and tls records for history. */
+  async contacts(path) {
+    const { ContactReader } = await import('../dist/suricata/eve-contact.js');
+    const { ContactTable } = await import('../dist/history/contact-table.js');
+    const table = new ContactTable(1 << 16);
+    let contacts = 0;
+    const reader = new ContactReader((record) => {
+      contacts += 1;
+      table.add(record);
     });
-    const source = await follow(path, async (batch) => {
-      lines += batch.lines;
-      alerts += batch.alerts.length;
-      if (JSON.parse(batch.position).files.some((file) => file.offset === size)) finish();
-    });
-    const cpu = process.cpuUsage();
-    await source.start();
-    await finished;
-    const spent = process.cpuUsage(cpu);
-    await source.stop();
-    return { cpu: seconds(spent), lines, alerts };
+    const result = await readAll(path, (buffer, start, value, end) => reader.read(buffer, start, value, end));
+    if (reader.unreadable > 0) throw new Error(`${reader.unreadable} contacts could not be read`);
+    return { ...result, contacts };
   },
 
   /** Alerts carry the time of their writing as flow id. */
@@ -161,9 +180,11 @@ async function main(megabytes, rounds) {
     measure('read', path);
     const floor = [];
     const full = [];
+    const contacts = [];
     for (let round = 0; round < rounds; round++) {
       floor.push(measure('read', path));
       full.push(measure('full', path));
+      contacts.push(measure('contacts', path));
     }
     for (const { lines, alerts } of full) {
       if (lines !== made.lines || alerts !== made.alerts) throw new Error(`read ${lines} lines and ${alerts} alerts`);
@@ -173,6 +194,9 @@ async function main(megabytes, rounds) {
     console.log(`floor, plain read:  ${rate(floor).toFixed(0)} MB per CPU-second, ${rss(floor).toFixed(0)} MB RSS`);
     console.log(`eve source:         ${rate(full).toFixed(0)} MB per CPU-second, ${rss(full).toFixed(0)} MB RSS`);
     console.log(`ratio to the floor: ${(rate(full) / rate(floor)).toFixed(2)}`);
+    console.log(
+      `with contacts:      ${rate(contacts).toFixed(0)} MB per CPU-second, ${contacts[0].contacts} records, ratio to without ${(rate(contacts) / rate(full)).toFixed(2)}`,
+    );
     const latency = measure('latency', join(directory, 'latency.json'), 300);
     const ms = (value) => value.toFixed(2);
     console.log(

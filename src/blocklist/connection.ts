@@ -203,6 +203,18 @@ export class RedisConnection implements Service {
     }
   }
 
+  /**
+   * Sends one command and gives its texts as they are, byte for byte.
+   * @throws BlocklistError
+   */
+  async callBuffer(command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
+    try {
+      return await this.client.callBuffer(command, ...args);
+    } catch (error) {
+      throw blocklistError(command, error);
+    }
+  }
+
   /** Sends several commands in one write; a failed one fails all. Not a transaction. */
   async pipeline(commands: readonly (readonly (string | number)[])[]): Promise<unknown[]> {
     if (commands.length === 0) return [];

@@ -1,4 +1,4 @@
-import type { EpochMs } from '../base/clock.js';
+import { type EpochMs, FOREVER } from '../base/clock.js';
 import { prefix } from '../net/prefix.js';
 import type { Ban, Decision } from '../policy/ban.js';
 import { offenderOf } from '../policy/past-bans.js';
@@ -75,6 +75,11 @@ export class Effects {
   }
 }
 
+/** An end of ours as Redis counts it, -1 for permanent. @param skew Redis time minus our time, ms */
+export function inRedisTime(until: EpochMs, skew: number): number {
+  return until === FOREVER ? -1 : endsOf(until + skew);
+}
+
 /** The prefixes whose pardon holds for this one too: itself, and the /64 of an IPv6 address. */
 export function pardonable(text: string): string[] {
   if (!text.includes(':')) return [text];
@@ -84,11 +89,6 @@ export function pardonable(text: string): string[] {
 
 function isSuppressed({ record, prefix: text }: Ban, { facts }: EffectOptions): boolean {
   return record.sid !== null && facts.suppressed(record.gid ?? 1, record.sid, text) !== null;
-}
-
-/** An end as Redis has it: by its own clock, -1 = none. */
-export function inRedisTime(until: EpochMs, skew: number): number {
-  return until === Number.POSITIVE_INFINITY ? -1 : endsOf(until + skew);
 }
 
 function banFields(decision: Decision & { kind: 'ban' | 'would_ban' }, { keys, skew }: EffectOptions) {

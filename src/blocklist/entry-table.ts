@@ -84,6 +84,13 @@ export class EntryTable {
     yield* this.#byText.keys();
   }
 
+  /** Canonical texts with the latest end of all spellings, past or not. */
+  *entries(): Generator<readonly [string, EpochMs]> {
+    const plain = this.#aliases.size === 0;
+    for (const [text, code] of this.#codes) yield [text, plain ? decode(code) : (this.get(text) as EpochMs)];
+    for (const text of this.#byText.keys()) if (!this.#codes.has(text)) yield [text, this.get(text) as EpochMs];
+  }
+
   /** Suffixes of all keys, in any spelling. */
   *suffixes(): Generator<string> {
     yield* this.#codes.keys();

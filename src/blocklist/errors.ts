@@ -38,6 +38,9 @@ const BY_CODE: Readonly<Record<string, BlocklistErrorKind>> = {
   MASTERDOWN: 'loading',
   TRYAGAIN: 'loading',
   CLUSTERDOWN: 'unreachable',
+  MOVED: 'unreachable',
+  ASK: 'unreachable',
+  DENIED: 'auth',
   NOAUTH: 'auth',
   WRONGPASS: 'auth',
   NOPERM: 'auth',
@@ -61,9 +64,10 @@ const HINTS: Readonly<Record<BlocklistErrorKind, string>> = {
 export function blocklistError(operation: string, thrown: unknown): BlocklistError {
   if (thrown instanceof BlocklistError) return thrown;
   const text = messageOf(thrown);
-  // A command inside a script fails with "ERR Error running script ... OOM command not allowed" or the bare code.
-  const code = /(?:^|@user_script: ?\d*:? ?-?|-)([A-Z]{3,12})\b/.exec(text)?.[1] ?? '';
+  // A command inside a script fails with the bare code, before Redis 7 with
+  // "ERR Error running script (call to f_...): @user_script:9: @user_script: 9: -OOM command not allowed ...".
+  const codes = [...text.matchAll(/(?:^|: ?-?)([A-Z]{3,12})\b/g)].map(([, code]) => BY_CODE[code as string]);
   const isReply = thrown instanceof Error && thrown.name === 'ReplyError';
-  const kind = BY_CODE[code] ?? (isReply ? 'refused' : 'unreachable');
+  const kind = codes.find((known) => known !== undefined) ?? (isReply ? 'refused' : 'unreachable');
   return new BlocklistError(operation, kind, `${operation}: ${HINTS[kind]} (${text})`, thrown);
 }

@@ -97,6 +97,23 @@ export class Facts {
     return null;
   }
 
+  /** Whether a suppress key names this signature, for whichever network. */
+  isSuppressedSomewhere(gid: number, sid: number): boolean {
+    const now = this.#clock.now();
+    for (const { until } of this.#suppressions.get(`${gid}:${sid}`)?.values() ?? []) if (until > now) return true;
+    return false;
+  }
+
+  /** The signatures that pardons name. */
+  pardonedSids(): Set<number> {
+    const now = this.#clock.now();
+    const sids = new Set<number>();
+    for (const { sids: named, until } of this.#pardons.values()) {
+      if (until > now) for (const sid of named ?? []) sids.add(sid);
+    }
+    return sids;
+  }
+
   beginWalk(): void {
     this.#seen = new Set();
   }

@@ -1,3 +1,4 @@
+import type { EpochMs } from '../base/clock.js';
 import type { RedisConnection } from './connection.js';
 import type { Keys } from './keys.js';
 import { decodeValue, type StoredRecord } from './record.js';
@@ -10,7 +11,7 @@ import { decodeValue, type StoredRecord } from './record.js';
 export interface JournalEntry {
   /** ISO 8601 UTC. */
   readonly at: string;
-  /** `ban extend would flag acknowledge reopen unban edit note allow disallow mode policy loss_held loss_accepted restore pardon suppress`. */
+  /** `ban extend would flag acknowledge reopen unban edit note allow disallow mode policy loss_held loss_accepted restore pardon suppress baseline quarantine promote`. */
   readonly act: string;
   /** Canonical prefix text, or what the act is about. */
   readonly address: string;
@@ -43,16 +44,21 @@ export class Journal {
     this.#keys = keys;
   }
 
-  /** Newest first, at most `count` of those that `wanted` admits, within the last `depth`. @throws BlocklistError */
+  /**
+   * Newest first, at most `count` of those that `wanted` admits, within the last `depth` and not older than `since`.
+   * @throws BlocklistError
+   */
   async read(
     count: number,
     wanted: (entry: JournalEntry) => boolean = () => true,
     depth = 100_000,
+    since: EpochMs = 0,
   ): Promise<(JournalEntry & { readonly id: string })[]> {
     const found: (JournalEntry & { readonly id: string })[] = [];
+    const start = since > 0 ? Math.floor(since) : '-';
     let end = '+';
     for (let read = 0; read < depth && found.length < count; read += PAGE) {
-      const page = (await this.#connection.call('XREVRANGE', this.#keys.journal, end, '-', 'COUNT', PAGE)) as [
+      const page = (await this.#connection.call('XREVRANGE', this.#keys.journal, end, start, 'COUNT', PAGE)) as [
         string,
         string[],
       ][];

@@ -121,6 +121,14 @@ export class Keys {
   get accept(): string {
     return `${this.prefix}:accept`;
   }
+  /** Hash: `gid:sid` to the revisions of that rule that were seen, with commas between. */
+  get rules(): string {
+    return `${this.prefix}:rules`;
+  }
+  /** Hash: `gid:sid:rev` of a rule that does not ban yet to `<since ms> <hits>`. */
+  get quarantine(): string {
+    return `${this.prefix}:quarantine`;
+  }
   get canary(): string {
     return `${this.prefix}:canary:${this.host}`;
   }

@@ -1,4 +1,4 @@
-import { type Clock, type EpochMs, FOREVER } from '../base/clock.js';
+import type { Clock, EpochMs } from '../base/clock.js';
 import { prefix, prefixOf } from '../net/prefix.js';
 import type { RedisConnection } from './connection.js';
 import { type EntryKind, type Keys, parseSuffix } from './keys.js';
@@ -84,16 +84,15 @@ export class Listing {
         decodeValue(value)?.record ?? recordIn(String(flat[i + 3])) ?? recordOfText(value, this.#clock.now());
       const address = this.#addressIn(key);
       if (address !== '')
-        found.push({ value, ends, entry: { ...this.entryOf(key, address), until: untilOf(ends), record } });
+        found.push({ value, ends, entry: { ...this.named(key, address), until: untilOf(ends), record } });
     }
     return found;
   }
 
-  /** An entry without a record, from its key's name. */
-  entryOf(key: string, address: string): ListedEntry {
+  /** What a key's name says of its entry. */
+  named(key: string, address: string): Omit<ListedEntry, 'until' | 'record'> {
     const { kind, host } = this.#partsOf(key);
-    const record = recordOfText('', this.#clock.now());
-    return { kind: kind === 'would' ? 'ban' : (kind as EntryKind), host, key, address, until: FOREVER, record };
+    return { kind: kind === 'would' ? 'ban' : (kind as EntryKind), host, key, address };
   }
 
   #partsOf(key: string): { readonly kind: string; readonly host: string | null; readonly suffix: string } {

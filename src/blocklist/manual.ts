@@ -241,7 +241,7 @@ export class ManualActs {
         after: value,
       };
       if (await this.#edit(key, seen ?? null, value, endsOf(wish.until), NO_PARDON, line)) {
-        const after = { ...(before ?? this.#listing.entryOf(key, address)), until: wish.until, record: wish.record };
+        const after = { ...(before ?? this.#listing.named(key, address)), until: wish.until, record: wish.record };
         return { outcome: wish.outcome, before, after };
       }
     }

@@ -103,6 +103,8 @@ export class Mirror implements Service, Desired {
       // All walks together take at most 0.4 % of the time, and more only while nothing else tells of changes.
       atMost: () => {
         if (this.#walkFailed) return 1000;
+        // The first walk passed over keys that are no strings.
+        if (this.#walks === 1) return 5000;
         const period = this.#tracking.armed
           ? Math.max(10_000, this.#walkCost * 250)
           : Math.max(2000, this.#walkCost * 20);

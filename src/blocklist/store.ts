@@ -2,7 +2,7 @@ import { BoundedRunner } from '../base/bounded-runner.js';
 import type { Clock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
-import type { Log } from '../base/log.js';
+import { type Log, RateLimitedLog } from '../base/log.js';
 import type { Ban, Decision } from '../policy/ban.js';
 import type { RedisConnection } from './connection.js';
 import { Effects, inRedisTime, pardonable } from './effects.js';
@@ -10,6 +10,7 @@ import { BlocklistError, blocklistError } from './errors.js';
 import type { Facts } from './facts.js';
 import { type EntryId, type Keys, LETTER } from './keys.js';
 import type { OfflineBatch, OfflineJournal } from './offline-journal.js';
+import { applyOffline, checkSharedKeys } from './offline-replay.js';
 import type { CommitOutcome } from './outcome.js';
 
 export type { CommitOutcome } from './outcome.js';
@@ -57,18 +58,22 @@ export class Store implements Service {
   readonly #o: StoreOptions;
   readonly #effects = new Effects();
   #sequence = 0;
+  #givenUp = 0;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #retry: BoundedRunner;
 
   constructor(options: StoreOptions) {
     this.#o = options;
+    const warnings = new RateLimitedLog(options.log, options.clock);
     this.#retry = new BoundedRunner({
       task: () => this.#enqueue(() => this.#replay()),
       clock: options.clock,
       atLeast: 100,
       atMost: () => 5000,
       // Redis is still away, or still takes no writes; the batches stay where they are.
-      onError: () => {},
+      onError: (error) => {
+        if (options.connection.up) warnings.warn('replay', { err: messageOf(error) }, 'the offline journal waits');
+      },
     });
   }
 
@@ -93,6 +98,11 @@ export class Store implements Service {
   /** Batches that wait for Redis. */
   get waiting(): number {
     return this.#o.offline.pending.length;
+  }
+
+  /** Entries of the offline journal that Redis refused for good, since the start. */
+  get givenUp(): number {
+    return this.#givenUp;
   }
 
   /**
@@ -192,23 +202,15 @@ export class Store implements Service {
 
   /** Applies what the offline journal holds, in order. Breaks off when Redis goes away again; nothing is doubled. */
   async #replay(): Promise<void> {
-    const { offline, mirror, log } = this.#o;
+    const { connection, keys, offline, mirror, log } = this.#o;
     const batches: readonly OfflineBatch[] = offline.pending;
     if (batches.length === 0) return;
+    await checkSharedKeys(connection, keys);
+    const send = (args: readonly string[]) => this.#send(args);
     const texts = new Set<string>();
-    for (const { args, bans } of batches) {
-      try {
-        await this.#send(args);
-      } catch (error) {
-        const failure = blocklistError('replay', error);
-        if (failure.passing) throw failure;
-        // Redis will never take this batch; the others must not wait behind it for ever.
-        log.error(
-          { err: failure.message, batch: args.slice(0, 3) },
-          'a batch of the offline journal was refused and is given up',
-        );
-      }
-      for (const [text] of bans) texts.add(text);
+    for (const batch of batches) {
+      this.#givenUp += await applyOffline(batch, send, log);
+      for (const [text] of batch.bans) texts.add(text);
     }
     await mirror.refresh([...texts].flatMap((text) => [LETTER.ban + text, LETTER.local + text]));
     await offline.clear();

@@ -32,8 +32,10 @@ export interface WalkOptions {
  */
 export async function walkPages(options: WalkOptions, found: Found): Promise<void> {
   const { connection, keys, clock } = options;
+  // The kernel waits for the first walk; what cannot be an entry is told by the second, soon after.
+  const types = options.isFirst ? 'strings' : 'all';
   const ask = (cursor: string) => {
-    const page = connection.script('page-1', [keys.told], [cursor, PAGE, keys.walkPattern, ...keys.walked()]);
+    const page = connection.script('page-1', [keys.told], [cursor, PAGE, keys.walkPattern, types, ...keys.walked()]);
     page.catch(() => {});
     return page as Promise<(number | string)[]>;
   };

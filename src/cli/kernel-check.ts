@@ -1,8 +1,10 @@
 import { type EpochMs, FOREVER } from '../base/clock.js';
+import { BarricataError, messageOf } from '../base/errors.js';
 import type { ManualActs } from '../blocklist/manual.js';
 import type { Config } from '../config/config.js';
 import { ControlError, controlRequest } from '../daemon/control.js';
 import { refusalOf } from '../daemon/gate.js';
+import { lookInKernel } from '../daemon/kernel.js';
 import type { Prefix } from '../net/prefix.js';
 import { lockout, type Refusal } from '../protection/admits.js';
 import { controlSocket } from './context.js';
@@ -45,6 +47,36 @@ export interface Settled {
 export async function kernelView(config: Config, address: string): Promise<KernelView> {
   const path = `/kernel?address=${encodeURIComponent(address)}`;
   return (await controlRequest(controlSocket(config), path, WITHIN_MS)) as KernelView;
+}
+
+/**
+ * The same, from the kernel itself when no daemon runs; a text says why neither
+ * could tell.
+ */
+export async function kernelNow(config: Config, target: Prefix): Promise<KernelView | string> {
+  try {
+    return await kernelView(config, target.text);
+  } catch (error) {
+    if (!(error instanceof ControlError)) throw error;
+    if (error.kind !== 'not_running') return error.message;
+  }
+  try {
+    const { banned, allowed, rules } = await lookInKernel(config, target);
+    return {
+      inKernel: banned !== null,
+      allowed,
+      timeout: banned?.timeout ?? null,
+      packets: banned?.packets ?? 0,
+      refusal: null,
+      cause: null,
+      mode: 'no daemon',
+      rules,
+    };
+  } catch (error) {
+    if (error instanceof BarricataError)
+      return `Barricata does not run, and the kernel cannot be looked at: ${messageOf(error)}`;
+    throw error;
+  }
 }
 
 /** Whether the kernel drops this prefix at least until then. */

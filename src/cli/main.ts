@@ -100,6 +100,10 @@ function build(): Command {
     'why an address is banned, or what kept it from being banned',
     () => import('./commands/why.js'),
   );
+  verb('audit [address]', 'who did what, newest first, from the journal', () => import('./commands/audit.js'))
+    .option('--since <duration>', 'only what is at most this old')
+    .option('--by <name>', 'only what this person did')
+    .option('--act <act>', 'only this: ban, extend, unban, edit, note, allow, disallow, would, flag, mode...');
   verb(
     'replay <eve...>',
     'what a policy would have done with records of the past',

@@ -37,12 +37,9 @@ export function versionOf(written: Written): string {
 
 /** Keys that are read and checked, and that this version does not act on; a function gives the part that counts. */
 const NOT_YET: readonly (readonly [path: string, of: (written: Written) => unknown])[] = [
-  ['suricata.trusted_proxies', (w) => w.suricata.trusted_proxies],
-  ['quarantine', (w) => w.quarantine],
   ['filter.rules', (w) => w.filter.rules],
   ['redis.sentinels', (w) => w.redis.sentinels],
   ['redis.cluster', (w) => w.redis.cluster],
-  ['history', (w) => w.history],
   ['enforcement.backend: nftables', (w) => w.enforcement.backend === 'nftables'],
   ['enforcement.action', (w) => w.enforcement.action],
   ['context', (w) => w.context],
@@ -59,11 +56,8 @@ function inactiveKeys(written: Written): string[] {
     const value = of(written);
     return value !== 'off' && value !== false && !isDeepStrictEqual(value, of(base));
   }).map(([path]) => path);
-  for (const source of written.suricata.eve) if (!isFile(source)) keys.push(`suricata.eve: ${source}`);
   return keys;
 }
-
-const isFile = (source: string) => source.startsWith('/');
 
 function neverBan(written: Written, lineOf: (index: number) => number): Config['neverBan'] {
   const listed: NeverBanEntry[] = [];
@@ -113,19 +107,22 @@ function repeatOffenders(written: Written['repeat_offenders']): Config['repeatOf
   return { multiply: written.multiply, neverOver: written.never_over, forgetAfter: written.forget_after };
 }
 
+/** A policy line as it stands in the file. */
+export type WrittenLine = Required<Pick<PolicyLine, 'line' | 'text'>>;
+
 /**
  * Makes the configuration of what the schema read.
- * @param lineOf the 1-based line of a policy line by its position, 0 where the file has none
- * @param neverBanLineOf the same of an entry of `never_ban`
+ * @param lineOf where a policy line stands by its position, `null` where the file has none
+ * @param neverBanLineOf the 1-based line of an entry of `never_ban`, 0 where the file has none
  */
 export function build(
   written: Written,
   file: string,
-  lineOf: (index: number) => number,
+  lineOf: (index: number) => WrittenLine | null,
   neverBanLineOf: (index: number) => number,
 ): Config {
-  const { suricata, limits, redis, enforcement, queue } = written;
-  const policy: PolicyLine[] = written.policy.map((line, index) => ({ ...line, line: lineOf(index) }));
+  const { suricata, limits, redis, enforcement, queue, history } = written;
+  const policy: PolicyLine[] = written.policy.map((line, index) => ({ ...line, line: 0, ...lineOf(index) }));
   return {
     file,
     policyVersion: versionOf(written),
@@ -138,13 +135,14 @@ export function build(
     neverBan: neverBan(written, neverBanLineOf),
     bannablePrivate: written.bannable_private,
     suricata: {
-      eve: suricata.eve.filter(isFile),
+      eve: suricata.eve,
       rules: suricata.rules,
       ignoreAlertsOlderThan: suricata.ignore_alerts_older_than,
       longestLine: suricata.longest_line,
       trustedProxies: suricata.trusted_proxies,
       metadataActions: suricata.metadata_actions,
     },
+    quarantine: written.quarantine === 'off' ? null : written.quarantine,
     filter: filter(written.filter),
     policy,
     otherwise: written.otherwise,
@@ -168,6 +166,7 @@ export function build(
       outbound: enforcement.outbound,
       onStop: enforcement.on_stop,
     },
+    history: history === 'off' ? null : { keep: history.keep, atMost: history.at_most },
     queue: { numbers: queue.numbers, whenOverloaded: queue.when_overloaded },
     inactive: inactiveKeys(written),
   };

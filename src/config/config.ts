@@ -70,6 +70,8 @@ export interface PolicyLine {
   readonly name: string;
   /** 1-based line in the file, quoted by `why`; 0 for a line of the built-in default. */
   readonly line: number;
+  /** What the file says, as YAML on one line; absent for a line of the built-in default. */
+  readonly text?: string;
   readonly when: PolicyConditions;
   readonly then: PolicyAction;
 }
@@ -103,7 +105,7 @@ export interface Config {
   };
   readonly bannablePrivate: readonly Prefix[];
   readonly suricata: {
-    /** Globs of plain files. */
+    /** Paths and globs of files, and addresses of sockets and Redis queues: `parseEveEntry` reads each. */
     readonly eve: readonly string[];
     readonly rules: string;
     readonly ignoreAlertsOlderThan: Seconds;
@@ -114,6 +116,8 @@ export interface Config {
     /** Honour `barricata ban` and `barricata ignore` in the metadata of rules. */
     readonly metadataActions: boolean;
   };
+  /** What a signature that an update brought must have behind it before it bans; `null` = it bans at once. */
+  readonly quarantine: { readonly age: Seconds; readonly hits: number } | null;
   readonly filter: FilterConfig;
   readonly policy: readonly PolicyLine[];
   readonly otherwise: PolicyAction;
@@ -140,6 +144,12 @@ export interface Config {
     readonly outbound: boolean;
     readonly onStop: 'keep' | 'remove';
   };
+  /** `null`: nothing is kept. */
+  readonly history: {
+    readonly keep: Seconds;
+    /** Bytes. */
+    readonly atMost: number;
+  } | null;
   readonly queue: { readonly numbers: readonly number[]; readonly whenOverloaded: 'accept' | 'drop' };
   /** Keys that the file sets and that this version reads but does not act on yet; `status` and `doctor` list them. */
   readonly inactive: readonly string[];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { type Document, isMap, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument, stringify, visit } from 'yaml';
 import { messageOf } from '../base/errors.js';
-import { build } from './build.js';
+import { build, type WrittenLine } from './build.js';
 import type { Config } from './config.js';
 import { ConfigError, type ConfigProblem } from './errors.js';
 import { problemsOf } from './problems.js';
@@ -66,8 +66,8 @@ const YAML_FIXES: Readonly<Record<string, string>> = {
  * @param file the name that messages give
  */
 export function parseConfig(text: string, file: string): Config {
-  const { written, lineIn } = readDocument(text, file);
-  return build(written, file, lineIn('policy'), lineIn('never_ban'));
+  const { written, itemIn } = readDocument(text, file);
+  return build(written, file, itemIn('policy'), (index) => itemIn('never_ban')(index)?.line ?? 0);
 }
 
 /** One file as it is written, and as it is meant. */
@@ -76,8 +76,8 @@ export interface ConfigDocument {
   readonly root: Readonly<Record<string, unknown>>;
   /** In plain units, with the defaults. */
   readonly written: Written;
-  /** The 1-based line of an item of a list at the top, by its position; 0 where the file has none. */
-  readonly lineIn: (list: string) => (index: number) => number;
+  /** Where an item of a list at the top stands, by its position; `null` where the file has none. */
+  readonly itemIn: (list: string) => (index: number) => WrittenLine | null;
 }
 
 /** @throws ConfigError `not_yaml`, `invalid` */
@@ -127,14 +127,21 @@ export function readDocument(text: string, file: string): ConfigDocument {
       [...broken, ...found].sort((a, b) => a.line - b.line),
     );
   }
-  const lineIn = (list: string) => (index: number) => itemLine(document, lines, list, index);
-  return { root: root as Record<string, unknown>, written: read.data, lineIn };
+  const itemIn = (list: string) => (index: number) => itemOf(document, lines, list, index);
+  return { root: root as Record<string, unknown>, written: read.data, itemIn };
 }
 
-function itemLine(document: Document.Parsed, lines: LineCounter, key: string, index: number): number {
+/** Longest text of a policy line that is kept to be quoted. */
+const QUOTED = 500;
+
+/** An item of a list at the top of the file; `null` where the file has none. */
+function itemOf(document: Document.Parsed, lines: LineCounter, key: string, index: number): WrittenLine | null {
   const list = isMap(document.contents) ? document.contents.get(key, true) : null;
-  const item = isSeq(list) ? (list.items[index] as { range?: readonly number[] | null } | undefined) : undefined;
-  return item?.range ? lines.linePos(item.range[0] as number).line : 0;
+  const item = isSeq(list) ? list.items[index] : undefined;
+  if (!isNode(item) || !item.range) return null;
+  const text = stringify(item.toJS(document), { collectionStyle: 'flow', lineWidth: 0 }).trim();
+  const quoted = text.length > QUOTED ? `${text.slice(0, QUOTED - 1)}…` : text;
+  return { line: lines.linePos(item.range[0]).line, text: quoted };
 }
 
 function keyAt(text: string, offset: number): string {

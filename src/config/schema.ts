@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { contains, type Prefix, prefix } from '../net/prefix.js';
 import { DEFAULT_HOME, DEFAULT_NEVER_BAN, DEFAULT_POLICY } from './defaults.js';
+import { parseEveEntry } from './eve-entry.js';
 import { policyLines } from './policy-schema.js';
 import {
   action,
@@ -97,12 +98,20 @@ const neverBanEntry = z.union([neverBanWord, listedNetwork], {
   error: (issue) => say(`${shown(issue.input)} is not an entry of never_ban`, NEVER_BAN_FIX),
 });
 
-const EVE_FIX = 'write a full path or a glob such as /var/log/suricata/eve*.json';
-const eveSource = form({ what: 'a source of EVE records', fix: EVE_FIX }, (value) => {
-  if (value.startsWith('/')) return value;
-  if (/^unix:\/\/\/./.test(value)) return value;
-  if (/^rediss?:\/\/[^/]+(\/\d+)?\?(stream|list)=./.test(value)) return value;
-  return null;
+const EVE_FIX =
+  'write a full path or a glob such as /var/log/suricata/eve*.json, unix:///run/barricata/eve.sock (80 bytes at most), redis://host/0?list=suricata or redis://host/0?stream=suricata';
+const eveSource = form({ what: 'a source of EVE records', fix: EVE_FIX }, (value) =>
+  parseEveEntry(value) === null ? null : value,
+);
+
+/** One that is named twice would be read twice, and two readers of one list take each other's lines. */
+const eveSources = listOf(eveSource, 1, EVE_FIX).superRefine((sources, context) => {
+  const twice = sources.find((source, index) => sources.indexOf(source) !== index);
+  if (twice === undefined) return;
+  context.addIssue({
+    code: 'custom',
+    message: say(`${parseEveEntry(twice)?.source} is named twice`, 'name each once'),
+  });
 });
 
 const detector = { during: duration(1, 600), then: banOnly };
@@ -224,7 +233,7 @@ export const schema = section({
     .prefault(DEFAULT_NEVER_BAN),
   bannable_private: bannablePrivate.prefault([]),
   suricata: section({
-    eve: listOf(eveSource, 1, EVE_FIX).prefault(['/var/log/suricata/eve*.json']),
+    eve: eveSources.prefault(['/var/log/suricata/eve*.json']),
     rules: path.prefault('/var/lib/suricata/rules/suricata.rules'),
     ignore_alerts_older_than: duration(1, YEAR).prefault('10m'),
     longest_line: size(64 * 1024, 256 * MIB, 'from 64KiB to 256MiB').prefault('16MiB'),

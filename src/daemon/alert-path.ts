@@ -3,17 +3,22 @@ import type { Clock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import { type Log, RateLimitedLog } from '../base/log.js';
-import type { RedisConnection } from '../blocklist/connection.js';
+import { RedisConnection } from '../blocklist/connection.js';
 import type { Store } from '../blocklist/store.js';
 import type { Config } from '../config/config.js';
-import { EveSource, type EveSourceStatus } from '../suricata/eve-source.js';
+import { ContactReader, type ContactRecord } from '../suricata/eve-contact.js';
+import type { EveSourceStatus } from '../suricata/eve-files.js';
+import { EveSource } from '../suricata/eve-source.js';
 import type { Decisions } from './decisions.js';
+import { groupId } from './group.js';
 
 export interface AlertPathOptions {
   config: Config;
   store: Store;
   decisions: Decisions;
   connection: RedisConnection;
+  /** Takes the contacts of flow, http and tls records; `null` when nobody wants them. */
+  onContact: ((record: ContactRecord) => void) | null;
   /** Why nothing may be decided yet; `null` when it may. */
   waitsFor: () => string | null;
   clock: Clock;
@@ -21,7 +26,7 @@ export interface AlertPathOptions {
 }
 
 /**
- * Follows the eve files from where the blocklist says that they were read to.
+ * Follows the eve sources, files from where the blocklist says that they were read to.
  * Until Redis has told that, nothing is read: the files are the queue, and to
  * begin anywhere else would lose alerts or act on them twice. Nor before the
  * mode is known, and that no other machine reads for this host's name.
@@ -88,6 +93,7 @@ export class AlertPath implements Service {
     for (const [source, value] of await store.positions()) {
       if (typeof value === 'string') positions.set(source, value);
     }
+    const contacts = this.#o.onContact === null ? null : new ContactReader(this.#o.onContact);
     const source = new EveSource({
       globs: config.suricata.eve,
       longestLine: config.suricata.longestLine,
@@ -96,6 +102,10 @@ export class AlertPath implements Service {
       clock,
       log,
       onBatch: (batch) => decisions.onBatch(batch),
+      connect: (url) => new RedisConnection(url, 'barricata-eve'),
+      host: config.host,
+      socketGroup: async () => (await groupId('suricata')) ?? groupId('barricata'),
+      onOther: contacts === null ? undefined : (...record) => contacts.read(...record),
     });
     await source.start();
     this.#source = source;

@@ -13,14 +13,23 @@ import { ManualActs } from '../blocklist/manual.js';
 import { Mirror } from '../blocklist/mirror.js';
 import { Offences } from '../blocklist/offences.js';
 import { OfflineJournal } from '../blocklist/offline-journal.js';
+import { QuarantineState } from '../blocklist/quarantine.js';
 import { RawEdits } from '../blocklist/raw-edits.js';
 import { Store } from '../blocklist/store.js';
 import type { Config } from '../config/config.js';
 import { Reconciler } from '../enforcement/reconciler.js';
 import { PacketQueue } from '../filter/packet-queue.js';
+import type { Decided } from '../history/alert-row.js';
+import { historyDirectory } from '../history/directory.js';
+import { Recorder } from '../history/recorder.js';
+import { prefixOf, widthOf } from '../net/prefix.js';
+import { isInside } from '../policy/attribution.js';
 import { contextOf, type DecisionContext } from '../policy/context.js';
 import { BanLimits } from '../policy/limits.js';
+import { ruleFacts } from '../policy/rule-facts.js';
 import { LiveFacts, redisHostOf } from '../protection/live-facts.js';
+import type { ContactRecord } from '../suricata/eve-contact.js';
+import { RulesetSource } from '../suricata/ruleset-source.js';
 import { AlertPath } from './alert-path.js';
 import { ControlServer } from './control.js';
 import { Decisions } from './decisions.js';
@@ -33,6 +42,7 @@ import { Kernel } from './kernel.js';
 import { RecentDecisions } from './recent-decisions.js';
 import { redisUrl } from './redis-url.js';
 import { type Asked, routesOf } from './routes.js';
+import { RuleQuarantine } from './rule-quarantine.js';
 import { Settings } from './settings.js';
 import { Wanted } from './wanted.js';
 
@@ -58,7 +68,8 @@ export function compose({ config: first, version, log, clock = systemClock, aske
 
   const redis = first.redis.embedded ? new EmbeddedRedis({ run: first.run, state: first.state, clock, log }) : null;
   const connection = new RedisConnection(url);
-  const liveFacts = new LiveFacts({ clock, log, redisHost: redisHostOf(first.redis.url) });
+  const redisHosts = [first.redis.url, ...first.suricata.eve].flatMap((address) => redisHostOf(address) ?? []);
+  const liveFacts = new LiveFacts({ clock, log, redisHosts });
   const edits = new RawEdits({ connection, keys, clock, log });
 
   // Told when the mode keys were read, or when Redis took too long and the last known mode rules.
@@ -144,6 +155,22 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     isKnownGood: null,
     onReached: (limit, why) => log.error({ alarm: 'limit_reached', limit }, why),
   });
+  const rules = new RulesetSource({
+    path: first.suricata.rules,
+    clock,
+    log,
+    onRead: () => quarantine.rulesRead(),
+  });
+  const quarantine = new RuleQuarantine({
+    marks: () => config().quarantine,
+    source: rules,
+    state: new QuarantineState(connection, keys, clock),
+    facts: mirror.facts,
+    factsKnown: () => mirror.complete,
+    connection,
+    clock,
+    log,
+  });
   const context = (): DecisionContext =>
     contextOf(config(), {
       now: clock.now(),
@@ -151,14 +178,47 @@ export function compose({ config: first, version, log, clock = systemClock, aske
       refuse: (prefix) => facts.refuse(prefix),
       isInfrastructure: (prefix) => facts.isInfrastructure(prefix),
       isOwn: (words) => facts.isOwn(words),
+      ruleFacts: (sid, gid) => (rules.ruleset === null ? null : ruleFacts(rules.ruleset, sid, gid)),
       exceptionInside: (network) => mirror.facts.exceptionInside(network),
     });
   const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
   // More than the mode: whoever is allowed must be known before anybody is decided to be banned.
   const waitsFor = () =>
     mirror.complete ? heartbeat.waitsFor : 'waiting for Redis to say the mode and who is allowed';
-  const decisions = new Decisions({ context, limits, store, offences, recent, waitsFor, clock, log });
-  const alertPath = new AlertPath({ config: first, store, decisions, connection, waitsFor, clock, log });
+  const history =
+    first.history === null
+      ? null
+      : new Recorder({
+          directory: historyDirectory(first),
+          bounds: first.history,
+          isInside: (words) => isInside(prefixOf(words, widthOf(words.family)), context()),
+          clock,
+          log,
+        });
+  const keep = { add: (decided: Decided) => history?.add(decided) };
+  const decisions = new Decisions({
+    context,
+    quarantine,
+    limits,
+    store,
+    offences,
+    recent,
+    history: keep,
+    waitsFor,
+    clock,
+    log,
+  });
+  const onContact = history === null ? null : (record: ContactRecord) => history.addContact(record);
+  const alertPath = new AlertPath({
+    config: first,
+    store,
+    decisions,
+    connection,
+    onContact,
+    waitsFor: () => waitsFor() ?? quarantine.waitsFor,
+    clock,
+    log,
+  });
   const filterPath = new FilterPath({
     queue: new PacketQueue({
       numbers: first.queue.numbers,
@@ -193,7 +253,10 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     recent,
     store,
     limits,
+    rules,
+    quarantine,
     decisions,
+    history,
     alertPath,
     filterPath,
     heartbeat,
@@ -229,6 +292,10 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     mirror,
     // Before all that stores under this host's name, and given back after the last of it.
     heartbeat,
+    // Before those who hand it something, so that it stops after them.
+    ...(history ? [history] : []),
+    rules,
+    quarantine,
     decisions,
     filterPath,
     alertPath,

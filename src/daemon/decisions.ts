@@ -8,6 +8,7 @@ import { BlocklistError } from '../blocklist/errors.js';
 import type { Offences } from '../blocklist/offences.js';
 import type { CommitOutcome, Store } from '../blocklist/store.js';
 import type { Detection } from '../filter/detection.js';
+import type { Decided } from '../history/alert-row.js';
 import type { Decision, Outcome } from '../policy/ban.js';
 import type { DecisionContext } from '../policy/context.js';
 import { decide } from '../policy/decide.js';
@@ -18,6 +19,7 @@ import { Batch } from '../policy/merge.js';
 import { offendersIn, withRepeats } from '../policy/repeat.js';
 import type { EveAlert, EveBatch } from '../suricata/eve-alert.js';
 import type { RecentDecisions } from './recent-decisions.js';
+import type { RuleQuarantine } from './rule-quarantine.js';
 
 /** Detections that wait for Redis; beyond, the oldest is given up and counted: the filter drops its packets anyway. */
 const DETECTIONS_AT_MOST = 10_000;
@@ -27,10 +29,13 @@ const SILENT: ReadonlySet<CommitOutcome> = new Set(['extended', 'counted', 'unch
 
 export interface DecisionsOptions {
   readonly context: () => DecisionContext;
+  readonly quarantine: Pick<RuleQuarantine, 'admit'>;
   readonly limits: BanLimits;
   readonly store: Pick<Store, 'commit'>;
   readonly offences: Pick<Offences, 'read'>;
   readonly recent: RecentDecisions;
+  /** Takes everything that was decided and stored; never throws. */
+  readonly history: { add(decided: Decided): void };
   /** Why nothing may be decided and stored now; `null` when it may. What was seen waits. */
   readonly waitsFor: () => string | null;
   readonly clock: Clock;
@@ -86,14 +91,21 @@ export class Decisions implements Service {
     const reason = this.#o.waitsFor();
     if (reason !== null) throw new BlocklistError('store decisions', 'refused', reason);
     const context = { ...this.#o.context(), now: this.#o.clock.now() };
-    const first = batch.alerts.map((alert) => decide(alert, context, this.memory));
+    const first = batch.alerts.map((alert) => this.#o.quarantine.admit(decide(alert, context, this.memory)));
     const past = await this.#o.offences.read(offendersIn(first));
     const decided = first.map((one, i) => {
       const decision = this.#o.limits.admit(withRepeats(one, past, context));
       this.#remember(decision, nameOf(batch.alerts[i] as EveAlert));
       return decision;
     });
-    await this.#commit(decided, { source: batch.source, value: batch.position });
+    const { source, position } = batch;
+    const outcomes = await this.#commit(decided, position === null ? null : { source, value: position });
+    const { policyVersion } = context;
+    decided.forEach((decision, i) => {
+      const alert = batch.alerts[i] ?? null;
+      const outcome = outcomes.get(effectOf(decision)) ?? 'none';
+      this.#o.history.add({ alert, detection: null, decision, outcome, policyVersion });
+    });
   }
 
   /** Takes a detection of the packet filter; never blocks and never fails. */
@@ -116,15 +128,22 @@ export class Decisions implements Service {
         this.#remember(decision, detection.detector);
         return decision;
       });
-      await this.#commit(decided, null);
+      const outcomes = await this.#commit(decided, null);
       this.#waiting.splice(0, batch.length);
+      const { policyVersion } = context;
+      decided.forEach((decision, i) => {
+        const detection = batch[i] ?? null;
+        const outcome = outcomes.get(effectOf(decision)) ?? 'none';
+        this.#o.history.add({ alert: null, detection, decision, outcome, policyVersion });
+      });
     }
   }
 
+  /** @returns what became of each effect, by `effectOf` */
   async #commit(
     decided: readonly Decision[],
     position: { readonly source: string; readonly value: string } | null,
-  ): Promise<void> {
+  ): Promise<Map<string, CommitOutcome>> {
     const batch = new Batch();
     for (const decision of decided) batch.add(decision);
     const { bans, wouldBans, flags } = batch.take();
@@ -142,11 +161,14 @@ export class Decisions implements Service {
         this.#say(decision, 'none');
       }
     }
+    const became = new Map<string, CommitOutcome>();
     decisions.forEach((decision, i) => {
       const outcome = outcomes[i] ?? 'none';
       if (outcome !== 'none') this.outcomes.add(outcome);
       this.#say(decision, outcome);
+      became.set(effectOf(decision), outcome);
     });
+    return became;
   }
 
   #remember(decision: Decision, about: string): void {
@@ -184,6 +206,15 @@ export class Decisions implements Service {
       );
     }
   }
+}
+
+/** What decisions of one batch that ask for the same thing have in common; '' when nothing is asked for. */
+function effectOf(decision: Outcome): string {
+  if (decision.kind === 'flag') return `flag ${decision.inside} ${decision.outside} ${decision.sid}`;
+  if (decision.kind !== 'ban' && decision.kind !== 'would_ban') return '';
+  const { prefix, record } = decision.ban;
+  const subject = record.sid === null ? record.policy : `${record.gid}:${record.sid}`;
+  return `${decision.kind} ${record.scope} ${prefix} ${subject}`;
 }
 
 function nameOf({ sid, signature }: EveAlert): string {

@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.js';
+import { type Clock, systemClock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import type { Log } from '../base/log.js';
@@ -9,8 +9,9 @@ import { IpsetRestoreBackend } from '../enforcement/ipset-restore.js';
 import { Rules } from '../enforcement/rules.js';
 import { RulesGuard } from '../enforcement/rules-guard.js';
 import { RulesWatch } from '../enforcement/rules-watch.js';
-import type { Gate, SetBackend } from '../enforcement/set-backend.js';
+import type { Gate, KernelElement, SetBackend } from '../enforcement/set-backend.js';
 import { maxelemFor } from '../enforcement/sets.js';
+import type { Prefix } from '../net/prefix.js';
 import { notAlive } from '../netlink/alive.js';
 import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
@@ -152,20 +153,47 @@ function rulesOf(config: Config, commands: Commands, withQueue: boolean): Rules 
   return new Rules({ commands, variant: iptables, outbound, queues: withQueue ? config.queue.numbers : [] });
 }
 
+/** What a command reaches of the kernel while no daemon runs. */
+async function withoutDaemon<T>(config: Config, use: (rules: Rules, backend: SetBackend) => Promise<T>): Promise<T> {
+  const commands = new Commands();
+  const withNetlink = netlinkProblem() === null;
+  const options = { gate: () => null, clock: systemClock, maxelem: 65_536 };
+  const backend = withNetlink ? new IpsetBackend(options) : new IpsetRestoreBackend({ ...options, commands });
+  try {
+    return await use(rulesOf(config, commands, withNetlink), backend);
+  } finally {
+    await backend.close();
+  }
+}
+
 /**
  * Removes every rule, then every set, without a daemon.
  * @throws EnforcementError
  */
 export async function removeFromKernel(config: Config): Promise<void> {
-  const commands = new Commands();
-  const withNetlink = netlinkProblem() === null;
-  await rulesOf(config, commands, withNetlink).remove();
-  const options = {
-    gate: () => null,
-    clock: { now: Date.now, monotonic: () => performance.now(), after: () => () => {} },
-    maxelem: 65_536,
-  };
-  const backend = withNetlink ? new IpsetBackend(options) : new IpsetRestoreBackend({ ...options, commands });
-  await backend.destroy();
-  await backend.close();
+  await withoutDaemon(config, async (rules, backend) => {
+    await rules.remove();
+    await backend.destroy();
+  });
+}
+
+/** What the kernel holds of one prefix. */
+export interface Held {
+  readonly banned: KernelElement | null;
+  readonly allowed: boolean;
+  /** Whether rules look at the sets. */
+  readonly rules: 'in place' | 'missing';
+}
+
+/**
+ * Looks at sets and rules without a daemon; changes nothing.
+ * @throws EnforcementError
+ */
+export async function lookInKernel(config: Config, prefix: Prefix): Promise<Held> {
+  return withoutDaemon(config, async (rules, backend) => {
+    const verified = await rules.verify();
+    if (verified !== 'ok') return { banned: null, allowed: false, rules: 'missing' };
+    const banned = await backend.find('ban', prefix);
+    return { banned, allowed: (await backend.find('allow', prefix)) !== null, rules: 'in place' };
+  });
 }

@@ -27,7 +27,7 @@ export interface RunningConfig {
 
 /** What the command line may ask the daemon; see `cli/` for who asks what. */
 export function routesOf(parts: Omit<Parts, 'services'>, asked: Asked): Record<string, ControlRoute> {
-  const { kernel, reconciler, recent, mirror, facts, limits, acts, settings } = parts;
+  const { kernel, reconciler, recent, mirror, facts, limits, acts, settings, history } = parts;
   const canonical = (query: URLSearchParams) => {
     const prefix = parsePrefix(query.get('address') ?? '');
     if (isProblem(prefix)) throw new Error(prefix.detail);
@@ -86,6 +86,11 @@ export function routesOf(parts: Omit<Parts, 'services'>, asked: Asked): Record<s
       return covering;
     },
     '/why': (query) => recent.of(canonical(query).text),
+    '/history/flush': async () => {
+      // What cannot be written is said by the status; whoever asks reads what is there.
+      await history?.flush(true).catch(() => undefined);
+      return history?.status() ?? null;
+    },
     '/held': () => {
       const sample: string[] = [];
       for (const { id, text } of mirror.level.held()) {

@@ -26,6 +26,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
   const eve = alertPath.status();
   const mode = mirror.mode;
   const limit = limits.state;
+  const rules = parts.rules.status();
   const base = {
     version: parts.version,
     pid: process.pid,
@@ -48,6 +49,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       allowed: list.allowed,
       held: list.held,
       offline: store.waiting,
+      givenUp: store.givenUp,
       refused: list.refused,
     },
     kernel: {
@@ -69,16 +71,11 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       exceptions: queue.exceptions,
       detections: decisions.detections.toJSON(),
     },
-    eve: eve.paths.map(({ source, opened, problem, lines, alerts, lagSeconds, unusable }) => ({
-      source,
-      opened,
-      problem,
-      lines,
-      alerts,
-      lagSeconds,
-      unusable,
-    })),
+    rules: { ...rules, readAt: rules.readAt === null ? null : new Date(rules.readAt).toISOString() },
+    quarantine: parts.quarantine.status(),
+    eve: eve.paths,
     decisions: decisions.counts.toJSON(),
+    history: parts.history?.status() ?? null,
     windows: decisions.memory.status(),
     limits: {
       reached: limit.why,
@@ -133,7 +130,10 @@ function problemsOf(
       ? null
       : `${base.blocklist.held} entries went at once and are held: barricata unban --held accepts it, barricata ban --held writes them back`,
     ...unmatched.map(({ problem }) => problem),
+    base.quarantine?.waiting ?? null,
+    base.rules.problem === null ? null : `${base.rules.path}: ${base.rules.problem}`,
     base.limits.reached,
+    base.history?.problem ?? null,
     ...kernel.notes,
     ...base.protections.problems,
     ...settings.problems,

@@ -58,7 +58,10 @@ export interface DaemonStatus {
     readonly entries: number;
     readonly allowed: number;
     readonly held: number;
+    /** Batches that wait for Redis. */
     readonly offline: number;
+    /** Entries decided while Redis was away that it refused for good. */
+    readonly givenUp: number;
     readonly refused: number;
   };
   readonly kernel: {
@@ -88,8 +91,27 @@ export interface DaemonStatus {
     readonly alerts: number;
     readonly lagSeconds: number;
     readonly unusable: Readonly<Record<string, number>>;
+    /** What happened to the source, by kind: rotations of a file, connections of a socket, gaps... */
+    readonly events: Readonly<Record<string, number>>;
   }[];
+  /** What is known of the rules file; see `RulesetStatus`. */
+  readonly rules: {
+    readonly path: string;
+    readonly rules: number | null;
+    readonly readAt: string | null;
+    readonly problem: string | null;
+    readonly faults: Readonly<Record<string, { readonly count: number; readonly firstLine: number }>>;
+  };
+  /** Rules that an update brought and that do not ban yet; `null` when there is no quarantine. */
+  readonly quarantine: { readonly rules: number; readonly waiting: string | null } | null;
   readonly decisions: Readonly<Record<string, number>>;
+  /** `null` when none is kept. */
+  readonly history: {
+    readonly bytes: number;
+    readonly rows: number;
+    readonly lost: { readonly alerts: number; readonly contacts: number };
+    readonly problem: string | null;
+  } | null;
   /** Attackers counted for `distinct_sids`, and those forgotten because there were too many. */
   readonly windows: { readonly initiators: number; readonly forgotten: number };
   readonly limits: {

@@ -1,6 +1,5 @@
-import { createReadStream } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
+import { readdir, readFile } from 'node:fs/promises';
+import { readRuleset } from '../suricata/ruleset.js';
 
 /** What can be seen of a Suricata on this machine. */
 export interface SuricataProbe {
@@ -30,20 +29,11 @@ export async function probeSuricata(rulesFile: string): Promise<SuricataProbe> {
       if (word === '-i' && words[i + 1]) interfaces.add(words[i + 1] as string);
     });
   }
-  return { running, interfaces: [...interfaces], rules: await countRules(rulesFile) };
-}
-
-async function countRules(file: string): Promise<number | null> {
-  if (!(await stat(file).catch(() => null))?.isFile()) return null;
-  let count = 0;
-  try {
-    for await (const line of createInterface({ input: createReadStream(file) })) {
-      if (/^\s*(?:alert|drop|pass|reject\w*)\s/.test(line)) count += 1;
-    }
-  } catch {
-    return null;
-  }
-  return count;
+  const rules = await readRuleset(rulesFile).then(
+    ({ size }) => size,
+    () => null,
+  );
+  return { running, interfaces: [...interfaces], rules };
 }
 
 /** One line for the start of the log and for `doctor`; with the commands when Suricata does not run. */

@@ -29,7 +29,8 @@ export class Shadow {
   }
 
   set(text: string, until: EpochMs): void {
-    this.delete(text);
+    const before = this.#until.get(text);
+    if (before !== undefined) this.#count(before, -1);
     this.#until.set(text, until);
     this.#count(until, 1);
   }

@@ -43,8 +43,11 @@ export function prefixOf(words: AddressWords, length: number): Prefix {
 
 /** The prefix that is exactly this address. */
 export function hostPrefix(address: Address): Prefix {
-  const words = parseWords(address) as AddressWords;
-  return { ...words, length: widthOf(words.family), text: address };
+  return wholeOf(parseWords(address) as AddressWords, address);
+}
+
+function wholeOf({ family, w0, w1, w2, w3 }: AddressWords, text: string): Prefix {
+  return { family, w0, w1, w2, w3, length: widthOf(family), text };
 }
 
 /** Reads one address in any spelling as the prefix that is exactly it; `null` when it is not an address. */
@@ -52,10 +55,10 @@ export function parseHost(text: unknown): Prefix | null {
   if (typeof text !== 'string') return null;
   const words = parseWords(text);
   if (words === null) return null;
-  // IPv4 has one spelling only.
-  if (words.family === 4) return { family: 4, w0: words.w0, w1: 0, w2: 0, w3: 0, length: 32, text };
-  const { family, w0, w1, w2, w3 } = unmapped(words);
-  return { family, w0, w1, w2, w3, length: widthOf(family), text: formatWords({ family, w0, w1, w2, w3 }) };
+  // Dotted decimal has one spelling only.
+  if (words.family === 4) return wholeOf(words, text);
+  const host = unmapped(words);
+  return wholeOf(host, formatWords(host));
 }
 
 /**
@@ -68,8 +71,10 @@ export function parsePrefix(text: string): Prefix | PrefixProblem {
   if (words === null) return { problem: 'not_an_address', detail: 'not an IPv4 or IPv6 address or network' };
   const digits = slash < 0 ? null : text.slice(slash + 1);
   if (digits === null) {
+    // Dotted decimal has one spelling only, so nothing need be written anew.
+    if (words.family === 4) return wholeOf(words, text);
     const host = unmapped(words);
-    return { ...host, length: widthOf(host.family), text: formatWords(host) };
+    return wholeOf(host, formatWords(host));
   }
   const written = /^\d{1,3}$/.test(digits) ? Number(digits) : -1;
   // A network that is wider than all mapped addresses is one of IPv6.

@@ -103,7 +103,7 @@ function act(
   const { action, line, said } = ruling;
   const inner = role === 'outbound' || role === 'lateral';
   const refusal = role === 'inbound' && candidate !== null ? protection(candidate, context, steps) : null;
-  steps.push(step('policy', spoken(action), said));
+  steps.push(step('policy', spoken(action), line === null ? said : inFull(line)));
   switch (action.kind) {
     case 'ignore':
       return { kind: 'ignore', why: said };
@@ -254,6 +254,11 @@ function spoken(action: PolicyAction): string {
 
 function quoted(line: PolicyLine): string {
   return `line ${line.line} "${line.name}"`;
+}
+
+/** With its text as it stood in the file when it decided. */
+function inFull(line: PolicyLine): string {
+  return line.text === undefined ? quoted(line) : `${quoted(line)}: ${line.text}`;
 }
 
 function step(check: string, result: string, detail: string): Step {

@@ -17,7 +17,10 @@ export function engineEvent(alert: Pick<EveAlert, 'sid' | 'category' | 'signatur
   if (isEngineSid(alert.sid)) {
     return `sid ${alert.sid} is one of Suricata's own engine events`;
   }
-  if (alert.category.trim().toLowerCase() === CATEGORY) return `category "${alert.category.trim()}"`;
+  const { category } = alert;
+  if (category.length >= CATEGORY.length && category.trim().toLowerCase() === CATEGORY) {
+    return `category "${category.trim()}"`;
+  }
   if (alert.signature.trimStart().startsWith('SURICATA ')) return 'the signature begins with "SURICATA "';
   return null;
 }

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PolicyConditions, Side } from '../config/config.js';
 import { contains, type Prefix, prefixOf, widthOf } from '../net/prefix.js';
-import { plain, protoName } from './match.js';
+import { protoName } from '../suricata/eve-alert.js';
+import { plain } from './match.js';
 
 /** Inclusive, in order, apart from each other. */
 type Ranges = readonly (readonly [number, number])[];

@@ -1,7 +1,7 @@
 import type { EpochMs } from '../base/clock.js';
 import type { PolicyConditions, PolicyLine, Side } from '../config/config.js';
 import { contains } from '../net/prefix.js';
-import type { Endpoint, EveAlert } from '../suricata/eve-alert.js';
+import { type Endpoint, type EveAlert, protoName } from '../suricata/eve-alert.js';
 import { type Attribution, isInside } from './attribution.js';
 import type { Role } from './ban.js';
 import type { DecisionContext } from './context.js';
@@ -37,18 +37,45 @@ export function firstMatch(
   return null;
 }
 
+/** Conditions on words and numbers in the form in which they are asked. */
+interface Asked {
+  readonly sid: ReadonlySet<number> | null;
+  readonly category: ReadonlySet<string> | null;
+  readonly proto: ReadonlySet<string> | null;
+  readonly appProto: ReadonlySet<string> | null;
+}
+
+/** The conditions of a configuration never change in place, so that each line is made ready once. */
+const ready = new WeakMap<PolicyConditions, Asked>();
+
+function askedOf(when: PolicyConditions): Asked {
+  let asked = ready.get(when);
+  if (asked === undefined) {
+    asked = {
+      sid: when.sid === undefined ? null : new Set(when.sid),
+      category: when.category === undefined ? null : new Set(when.category.map(plain)),
+      proto: when.proto === undefined ? null : new Set(when.proto.map(protoName)),
+      appProto: when.appProto === undefined ? null : new Set(when.appProto.map(plain)),
+    };
+    ready.set(when, asked);
+  }
+  return asked;
+}
+
 /** Whether every condition that is present holds, but for `distinct_sids`. What is unknown never matches, so that doubt reaches no line. */
 export function matches(when: PolicyConditions, one: Case, facts: Facts): boolean {
   const { alert, attribution, evidence } = one;
-  if (when.sid !== undefined && !when.sid.includes(alert.sid)) return false;
+  const { severity } = when;
+  const { sid, category, proto, appProto } = askedOf(when);
+  if (sid !== null && !sid.has(alert.sid)) return false;
   if (when.sidRange !== undefined && !inRanges(alert.sid, when.sidRange)) return false;
-  if (when.severity !== undefined && !inRanges(alert.severity, [when.severity])) return false;
-  if (when.category !== undefined && !includesText(when.category, alert.category)) return false;
-  if (when.proto !== undefined && !when.proto.some((name) => protoName(name) === protoName(alert.proto))) return false;
-  if (when.appProto !== undefined && !includesText(when.appProto, alert.appProto ?? '')) return false;
+  if (severity !== undefined && (alert.severity < severity[0] || alert.severity > severity[1])) return false;
+  if (category !== null && !hasText(category, alert.category)) return false;
+  if (proto !== null && !proto.has(alert.proto)) return false;
+  if (appProto !== null && !hasText(appProto, alert.appProto ?? '')) return false;
   if (when.proven !== undefined && when.proven !== (evidence.proof !== null)) return false;
-  if (when.from !== undefined && !onSide(when.from, attribution.initiator, facts)) return false;
-  if (when.to !== undefined && !onSide(when.to, attribution.responder, facts)) return false;
+  if (when.from !== undefined && !onSide(when.from, 'initiator', attribution, facts)) return false;
+  if (when.to !== undefined && !onSide(when.to, 'responder', attribution, facts)) return false;
   if (when.destPort !== undefined) {
     // The port of the server: in a packet to the client `dest_port` is the client's own.
     const port = (attribution.responder ?? alert.dest)?.port ?? null;
@@ -70,36 +97,40 @@ function inRanges(value: number, ranges: readonly (readonly [number, number])[])
 }
 
 /** Equal but for case and outer space; an empty value equals nothing. */
-function includesText(wanted: readonly string[], value: string): boolean {
-  const text = plain(value);
-  return text !== '' && wanted.some((one) => plain(one) === text);
+function hasText(wanted: ReadonlySet<string>, value: string): boolean {
+  const fold = plain(value);
+  return fold !== '' && wanted.has(fold);
 }
 
-/** A category, protocol or metadata value as it is compared. */
+/** The same few texts of rules, such as categories, come again and again. */
+const folds = new Map<string, string>();
+const FOLDS = 1000;
+
+/** A category, protocol or metadata value as it is compared: without case and outer space. */
 export function plain(text: string): string {
-  return text.trim().toLowerCase();
+  const known = folds.get(text);
+  if (known !== undefined) return known;
+  const fold = text.trim().toLowerCase();
+  if (folds.size < FOLDS && text.length <= 200) folds.set(text, fold);
+  return fold;
 }
 
-const PROTOS: Readonly<Record<string, string>> = {
-  ICMPV6: 'IPV6-ICMP',
-  '1': 'ICMP',
-  '6': 'TCP',
-  '17': 'UDP',
-  '58': 'IPV6-ICMP',
-};
-
-/** A transport protocol as it is compared: by name, in the spelling of Suricata. */
-export function protoName(name: string): string {
-  const upper = name.trim().toUpperCase();
-  return PROTOS[upper] ?? upper;
-}
-
-function onSide(side: Side, end: Endpoint | null, facts: Facts): boolean {
+function onSide(side: Side, which: 'initiator' | 'responder', attribution: Attribution, facts: Facts): boolean {
+  const end = attribution[which];
   if (end === null) return false;
-  const { host } = end;
-  if (side === 'home') return isInside(host, facts);
-  if (side === 'outside') return !isInside(host, facts);
-  return side.networks.some((network) => contains(network, host));
+  if (typeof side === 'object') return side.networks.some((network) => contains(network, end.host));
+  return (side === 'home') === isEndInside(which, end, attribution, facts);
+}
+
+/** A role says on which side both ends are, unless the packet went to a group address. */
+function isEndInside(
+  which: 'initiator' | 'responder',
+  end: Endpoint,
+  { role, doubt }: Attribution,
+  facts: Facts,
+): boolean {
+  if (role === 'unknown' || doubt?.kind === 'special_destination') return isInside(end.host, facts);
+  return role === 'lateral' || role === (which === 'initiator' ? 'outbound' : 'inbound');
 }
 
 /** Whether a signature is meant by the text or expression. */
@@ -112,8 +143,8 @@ export function signatureHas(signature: string, wanted: string | RegExp): boolea
 /** Whether each key has one of its values. */
 export function metaMatches(wanted: NonNullable<PolicyConditions['meta']>, metadata: Metadata): boolean {
   for (const key in wanted) {
-    const values = wanted[key] as readonly string[];
-    if (!metadataValues(metadata, key).some((value) => includesText(values, value))) return false;
+    const values = new Set((wanted[key] as readonly string[]).map(plain));
+    if (!metadataValues(metadata, key).some((value) => hasText(values, value))) return false;
   }
   return true;
 }

@@ -9,8 +9,20 @@ const LONGEST = 200;
 
 /** One short printable line: control characters and line ends could fake lines in a terminal or a log. */
 export function plainLine(text: string): string {
+  if (isPlain(text)) return text;
   const line = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
   return line.length > LONGEST ? `${line.slice(0, LONGEST - 1)}…` : line;
+}
+
+/** Whether the text is one short line of ASCII already, as those of nearly all rules are. */
+function isPlain(text: string): boolean {
+  const { length } = text;
+  if (length > LONGEST || text.charCodeAt(0) === 32 || text.charCodeAt(length - 1) === 32) return false;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 32 || code > 126) return false;
+  }
+  return true;
 }
 
 /** ISO 8601 UTC of a time that is known to be one. */

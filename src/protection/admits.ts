@@ -5,7 +5,7 @@
  * `barricata:allow:*`; whoever holds newer facts passes newer facts.
  */
 import { type Address, parseAddress } from '../net/address.js';
-import { contains, hostPrefix, overlaps, type Prefix, prefix } from '../net/prefix.js';
+import { contains, hostPrefix, overlaps, type Prefix, prefix, widthOf } from '../net/prefix.js';
 import { PrefixSet } from '../net/prefix-set.js';
 
 export type RefusalCause =
@@ -74,22 +74,27 @@ function relation(of: Prefix, to: Prefix): string {
   return contains(of, to) ? 'contains' : 'lies inside';
 }
 
+/** An entry that contains the target or lies inside it. Inside a single host lies only itself, which contains it too. */
+function touching<Value>(set: Containment<Value>, target: Prefix): { prefix: Prefix; value: Value } | null {
+  return set.covering(target) ?? (target.length === widthOf(target.family) ? null : set.inside(target));
+}
+
 /**
  * Judges a ban. Every source of bans is judged alike, redis-cli included.
  * @returns why it is refused, or `null` when it may be banned
  */
 export function admits(target: Prefix, facts: ProtectionFacts): Refusal | null {
-  const special = SPECIAL.covering(target) ?? SPECIAL.inside(target);
+  const special = touching(SPECIAL, target);
   if (special !== null) {
     const detail = `${relation(target, special.prefix)} ${special.value} ${special.prefix.text}`;
     return { cause: 'special', detail };
   }
-  const guarded = facts.protected.covering(target) ?? facts.protected.inside(target);
+  const guarded = touching(facts.protected, target);
   if (guarded !== null) {
     const { cause, what } = guarded.value;
     return { cause, detail: `${relation(target, guarded.prefix)} ${what} ${guarded.prefix.text}` };
   }
-  const allowed = facts.allowed?.covering(target) ?? facts.allowed?.inside(target) ?? null;
+  const allowed = facts.allowed === null ? null : touching(facts.allowed, target);
   if (allowed !== null) {
     return { cause: 'allowed', detail: `${relation(target, allowed.prefix)} allow entry ${allowed.prefix.text}` };
   }

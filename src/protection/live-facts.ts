@@ -76,7 +76,7 @@ export class LiveFacts implements Service {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #places: LiveFactsPlaces;
-  readonly #redisHost: string | null;
+  readonly #redisHosts: readonly string[];
   readonly #runner: BoundedRunner;
   readonly #listeners = new Set<() => void>();
   readonly #environment: EnvironmentSessions;
@@ -86,18 +86,23 @@ export class LiveFacts implements Service {
   #environmentAt = Number.NEGATIVE_INFINITY;
   #fromEnvironment: readonly SshSession[] | null = null;
   #redisAt = Number.NEGATIVE_INFINITY;
-  #redis: readonly Address[] = [];
+  readonly #redis = new Map<string, readonly Address[]>();
   #state: LiveState = NOTHING;
   #cost = 0;
   #known = '';
   #said = '';
 
-  /** @param redisHost name or address of an external Redis, see `redisHostOf` */
-  constructor(options: { clock: Clock; log: Log; places?: Partial<LiveFactsPlaces>; redisHost?: string | null }) {
+  /** @param redisHosts names or addresses of external Redis servers, see `redisHostOf` */
+  constructor(options: {
+    clock: Clock;
+    log: Log;
+    places?: Partial<LiveFactsPlaces>;
+    redisHosts?: readonly string[];
+  }) {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#places = { ...PLACES, ...options.places };
-    this.#redisHost = options.redisHost ?? null;
+    this.#redisHosts = options.redisHosts ?? [];
     this.#environment = new EnvironmentSessions(this.#places.proc);
     this.#runner = new BoundedRunner({
       task: async () => {
@@ -259,7 +264,10 @@ export class LiveFacts implements Service {
   async #resolveRedis(host: string): Promise<void> {
     try {
       const answers = await lookup(host, { all: true });
-      this.#redis = answers.flatMap(({ address }) => parseAddress(address) ?? []);
+      this.#redis.set(
+        host,
+        answers.flatMap(({ address }) => parseAddress(address) ?? []),
+      );
       this.#runner.wake();
     } catch (error) {
       // The addresses found before stay protected.
@@ -268,16 +276,16 @@ export class LiveFacts implements Service {
   }
 
   #redisAddresses(): readonly Address[] {
-    const host = this.#redisHost;
-    const literal = parseAddress(host);
-    if (host === null || literal !== null) return literal === null ? [] : [literal];
     const now = this.#clock.monotonic();
-    if (now - this.#redisAt >= REDIS_EVERY_MS) {
-      this.#redisAt = now;
+    const isDue = now - this.#redisAt >= REDIS_EVERY_MS;
+    if (isDue) this.#redisAt = now;
+    return this.#redisHosts.flatMap((host) => {
+      const literal = parseAddress(host);
+      if (literal !== null) return [literal];
       // Not waited for: a resolver that is away must not hold up the other facts.
-      void this.#resolveRedis(host);
-    }
-    return this.#redis;
+      if (isDue) void this.#resolveRedis(host);
+      return this.#redis.get(host) ?? [];
+    });
   }
 }
 

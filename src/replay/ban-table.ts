@@ -2,9 +2,9 @@ import type { EpochMs } from '../base/clock.js';
 import type { Ban, BanRecord } from '../policy/ban.js';
 
 /** Addresses that are listed one by one; more are counted. */
-const ADDRESSES = 100_000;
+const ADDRESSES = 20_000;
 /** Separate bans kept of one address; what follows lengthens the last. */
-const PERIODS = 1000;
+const PERIODS = 500;
 
 /** One ban of an address: from the alert that made it until its end, alerts in between having lengthened it. */
 export interface Period {

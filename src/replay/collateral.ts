@@ -10,7 +10,7 @@ const NEWLINE = 10;
 const ENDS = 20;
 const EXAMPLES = 3;
 /** Flows with an alert that are remembered. */
-const FLOWS = 250_000;
+const FLOWS = 200_000;
 
 /** Flows that raised an alert: what they carried is no loss. */
 export class AlertedFlows {

@@ -4,7 +4,7 @@ import type { EveAlert } from '../suricata/eve-alert.js';
 import type { BannedAddress } from './ban-table.js';
 import type { Judge } from './judge.js';
 
-const REASONS = 100_000;
+const REASONS = 20_000;
 
 /** An address that only one of two policies bans. */
 export interface OnlyHere {

@@ -2,7 +2,7 @@ import type { EpochMs } from '../base/clock.js';
 import type { Outcome } from '../policy/ban.js';
 
 /** Flags that are listed one by one; alerts of more are counted. */
-const FLAGS = 10_000;
+const FLAGS = 5000;
 
 /** An inside address that needs a look, with what it was seen doing. */
 export interface FlagRow {

@@ -15,6 +15,9 @@ import { BanTable } from './ban-table.js';
 import { FlagTable } from './flag-table.js';
 import { SignatureTally } from './signature-tally.js';
 
+/** Addresses and networks whose earlier bans are remembered, so that a further one lasts longer. */
+const OFFENDERS = 20_000;
+
 /** Alerts by what was decided about them. */
 export type Tally = Readonly<Record<Decision['kind'], number>>;
 
@@ -33,7 +36,7 @@ export class Judge {
   readonly #tally: Record<Decision['kind'], number> = { ban: 0, would_ban: 0, flag: 0, note: 0, ignore: 0, refused: 0 };
   readonly #limits: BanLimits;
   readonly #memory = new PolicyMemory();
-  readonly #past = new PastBans();
+  readonly #past = new PastBans(OFFENDERS);
   readonly #context: { -readonly [Key in keyof DecisionContext]: DecisionContext[Key] };
   #facts: ProtectionFacts;
   /** When a listed network stops being protected, so that the facts are made anew. */

@@ -44,9 +44,10 @@ export async function* lineBlocks(
       skipping = false;
       from = end + 1;
     }
-    // The last complete line is held as well: it may turn out to be the last of all.
-    const end = piece.lastIndexOf(NEWLINE);
-    const start = end > from ? piece.lastIndexOf(NEWLINE, end - 1) + 1 : 0;
+    // A line that is complete is held as well where only blanks follow: it may turn out to be the last of all.
+    let end = piece.length;
+    while (end > from && isBlank(piece[end - 1] as number)) end -= 1;
+    const start = end > from ? piece.lastIndexOf(NEWLINE, end - 1) + 1 : from;
     if (start > from) {
       if (heldBytes > 0) {
         const first = piece.indexOf(NEWLINE, from) + 1;

@@ -4,7 +4,7 @@ import { isSpecialKind, kindOf } from '../policy/address-kind.js';
 import { setOf } from '../policy/context.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
 
-const ADDRESSES = 200_000;
+const ADDRESSES = 100_000;
 const EXAMPLES = 10;
 
 type Side = 'external' | 'own' | 'special';

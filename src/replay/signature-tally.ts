@@ -3,7 +3,7 @@ import { plainLine } from '../policy/record.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
 
 /** Signatures that are listed one by one; alerts of more are counted together. */
-const SIGNATURES = 20_000;
+const SIGNATURES = 5000;
 
 /** What became of the alerts of one signature, and why, in the words of the first of each kind. */
 export interface SignatureRow {

@@ -1,8 +1,9 @@
 /**
- * suricata: the alert path's source. `eve-tailer` follows eve.json files through
- * every kind of rotation, `bookmark` says where it was, `eve-reader` finds the
- * few lines that carry an alert and reads only those, `eve-alert` is what an
- * alert is to the rest of the program.
+ * suricata: the alert path's source. `eve-source` is all that the configuration
+ * names: `eve-tailer` follows eve.json files through every kind of rotation and
+ * `bookmark` says where it was; `eve-unix` listens on a socket; `eve-redis`
+ * takes from lists and streams. `eve-reader` finds the few lines that carry an
+ * alert and reads only those, `eve-alert` is what an alert is to the rest of the program.
  */
 import type { EpochMs } from '../base/clock.js';
 import { type Address, parseAddress } from '../net/address.js';
@@ -70,6 +71,7 @@ export type UnusableCause =
   | 'truncated'
   | 'not_json'
   | 'not_an_object'
+  | 'pretty_printed'
   | 'not_an_alert'
   | 'no_sid'
   | 'no_timestamp'
@@ -81,13 +83,13 @@ export type UnusableCause =
 
 /** What reading one stretch of a source gave. Handed on in file order. */
 export interface EveBatch {
-  /** The path (or address) that was read. */
+  /** The path (or address, without its password) that was read. */
   readonly source: string;
   readonly alerts: readonly EveAlert[];
   /** Lines read, alerts or not. */
   readonly lines: number;
-  /** Opaque text to store with the effects of this batch; gives back to `EveTailer` at the next start. */
-  readonly position: string;
+  /** Opaque text to store with the effects of this batch and to give back at the next start; `null` for a source that has no place to go back to. */
+  readonly position: string | null;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -131,12 +133,18 @@ const PROTOS = new Map([
   ['ICMP6', 'IPV6-ICMP'],
 ]);
 
-function protoOf(value: unknown): string {
-  if (typeof value === 'number') return PROTOS.get(String(value)) ?? String(value);
-  if (typeof value !== 'string') return '';
-  if (value === 'TCP' || value === 'UDP') return value;
-  const name = value.toUpperCase().replace(/^0+(?=\d)/, '');
+/** The one name of a protocol, however it is spelled: `tcp`, `6` and `006` are `TCP`. */
+export function protoName(text: string): string {
+  if (text === 'TCP' || text === 'UDP') return text;
+  const name = text
+    .trim()
+    .toUpperCase()
+    .replace(/^0+(?=\d)/, '');
   return PROTOS.get(name) ?? name;
+}
+
+function protoOf(value: unknown): string {
+  return typeof value === 'number' ? protoName(String(value)) : protoName(textOr(value, ''));
 }
 
 /** Protocols with ports; older versions log port 0 for ICMP. */

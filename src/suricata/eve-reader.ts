@@ -18,6 +18,14 @@ function isBlank(byte: number | undefined): boolean {
   return byte === 32 || byte === 9;
 }
 
+/** A record that is no alert: the line is `buffer[start, end)`, and the value of its `event_type` begins at `value`. */
+export type OtherRecord = (buffer: Buffer, start: number, value: number, end: number) => void;
+
+export interface EveReaderOptions {
+  readonly parse?: (record: unknown) => EveAlert | UnusableCause;
+  readonly onOther?: OtherRecord | undefined;
+}
+
 /**
  * Finds the lines that carry an alert and reads only those.
  *
@@ -43,13 +51,17 @@ export class EveReader {
   /** Distances from the line's beginning at which the key was found, latest first. */
   readonly #places: number[] = new Array<number>(PLACES).fill(-1);
 
+  readonly #onOther: OtherRecord | undefined;
+
   /**
    * @param longestLine bytes; longer lines are passed over and counted
    * @param parse reads a record whose text says that it is an alert
+   * @param onOther told of every record of another type
    */
-  constructor(longestLine: number, parse: (record: unknown) => EveAlert | UnusableCause = parseAlert) {
+  constructor(longestLine: number, { parse = parseAlert, onOther }: EveReaderOptions = {}) {
     this.#longestLine = longestLine;
     this.#parse = parse;
+    this.#onOther = onOther;
   }
 
   /**
@@ -101,6 +113,7 @@ export class EveReader {
       if (same < VALUE_AT) continue;
       while (same < COMPACT.length && buffer[key + same] === COMPACT[same]) same += 1;
       if (same === COMPACT.length) this.#take(buffer, start, end, into);
+      else this.#onOther?.(buffer, start, key + VALUE_AT, end);
       return true;
     }
     return false;
@@ -122,6 +135,7 @@ export class EveReader {
           this.#take(buffer, start, end, into);
           return;
         }
+        if (at === key) this.#onOther?.(buffer, start, i + 1, end);
       }
       const rest = buffer.subarray(at + KEY.length, end).indexOf(KEY);
       at = rest < 0 ? -1 : at + KEY.length + rest;
@@ -145,7 +159,9 @@ export class EveReader {
     while (to > from && (isBlank(buffer[to - 1]) || buffer[to - 1] === CARRIAGE_RETURN)) to -= 1;
     if (from === to) return;
     if (buffer[from] === OPEN_BRACE) {
-      if (buffer[to - 1] !== CLOSE_BRACE) this.unusable.add('truncated');
+      // A brace alone begins a record that is written over several lines.
+      if (to - from === 1) this.unusable.add('pretty_printed');
+      else if (buffer[to - 1] !== CLOSE_BRACE) this.unusable.add('truncated');
       else {
         const key = buffer.subarray(from, to).indexOf(KEY);
         if (key >= 0) this.#search(buffer, from, from + key, to, into);

@@ -1,296 +1,100 @@
-import { closeSync } from 'node:fs';
-import { BoundedRunner } from '../base/bounded-runner.js';
-import type { Clock, Seconds } from '../base/clock.js';
-import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
-import { type Log, RateLimitedLog } from '../base/log.js';
-import { type Bookmark, beginsLike, decodeBookmark, type FileMark, holds } from './bookmark.js';
-import { DirectoryWatch } from './directory-watch.js';
+import { RateLimitedLog } from '../base/log.js';
+import { type EveEntry, parseEveEntry } from '../config/eve-entry.js';
 import type { EveBatch } from './eve-alert.js';
-import { type EveGlob, matchesOf, parseEveGlob } from './eve-glob.js';
-import { type EvePathStatus, EveTailer } from './eve-tailer.js';
-import type { TailEvent } from './generations.js';
-import { factsOfFd, openForReading } from './open-file.js';
+import type { EveFeed } from './eve-feed.js';
+import { EveFiles, type EveFilesOptions, type EveSourceStatus } from './eve-files.js';
+import { EveRedis, type RedisLink } from './eve-redis.js';
+import { EveRedisList } from './eve-redis-list.js';
+import { EveRedisStream } from './eve-redis-stream.js';
+import { EveTurns } from './eve-turns.js';
+import { EveUnix } from './eve-unix.js';
 
-/** New matches are noticed at once where inotify works, else this often (ms). */
-const DISCOVER_MS = 1000;
-/** A path that is gone for this long (ms) is no longer followed unless it is configured literally. */
-const FORGET_MS = 60_000;
-/** More matches than any sensor writes: beyond, a pattern is too wide. */
-const MOST_PATHS = 256;
 /** Enough to make a round trip to the store cheap, and few enough that alerts are garbage while they are young. */
 const ALERTS_PER_BATCH = 32;
-const FIRST_RETRY_MS = 100;
-const LONGEST_RETRY_MS = 5000;
-/** Events of a working system, logged as information. */
-const ORDINARY: ReadonlySet<TailEvent> = new Set(['rotated', 'truncated', 'recovered']);
 
-export interface EveSourceOptions {
-  /** `suricata.eve`: paths, or patterns with `*` and `?` in the last component. */
+export interface EveSourceOptions extends Omit<EveFilesOptions, 'deliver' | 'globs' | 'maxAlertsPerBatch'> {
+  /** `suricata.eve`: what `parseEveEntry` reads. */
   readonly globs: readonly string[];
-  /** Bytes; longer lines are skipped and counted. */
-  readonly longestLine: number;
-  /** Positions stored earlier, by source path, as batches gave them. */
-  readonly positions: ReadonlyMap<string, string>;
-  readonly clock: Clock;
-  readonly log: Log;
   /**
-   * Called with one batch at a time, over all paths. When it rejects, the same
+   * Called with one batch at a time, over all sources. When it rejects, the same
    * batch is given again, ever more slowly, so it must store all of a batch or nothing.
    */
   readonly onBatch: (batch: EveBatch) => Promise<void>;
   readonly maxAlertsPerBatch?: number;
-  /** Of a file without a saved position, alerts older than this are left out up to the first that is not. Unset: none. */
-  readonly ignoreAlertsOlderThan?: Seconds;
-  /** False: poll only. */
-  readonly watch?: boolean;
-  readonly pollMs?: number;
-  readonly graceMs?: number;
+  /** Makes a connection of its own to a Redis; needed for lists and streams. */
+  readonly connect?: (url: string) => RedisLink;
+  /** This host's name, under which it takes from a list or stream; needed for them. */
+  readonly host?: string;
+  /** The group, besides root, that may connect to sockets made here; asked each time that one is made. */
+  readonly socketGroup?: () => Promise<number | null>;
 }
 
-export interface EveSourceStatus {
-  readonly paths: readonly EvePathStatus[];
-  /** Entries of the configuration that match nothing or cannot be listed, with the reason and the fix. */
-  readonly problems: readonly { readonly glob: string; readonly problem: string }[];
-  /** Saved positions that could not be read and count as none. */
-  readonly unreadablePositions: number;
-}
-
-/** All the eve files: one tailer for each path that the configuration names, now or later. */
+/** Everything that `suricata.eve` names: files, sockets, lists and streams. */
 export class EveSource implements Service {
   readonly name = 'eve';
-  readonly #options: EveSourceOptions;
-  readonly #globs: readonly EveGlob[];
-  readonly #log: Log;
-  readonly #complaints: RateLimitedLog;
-  readonly #watch: DirectoryWatch | null;
-  readonly #discoverer: BoundedRunner;
-  readonly #tailers = new Map<string, EveTailer>();
-  readonly #goneSince = new Map<string, number>();
-  readonly #saved = new Map<string, Bookmark>();
-  readonly #problems = new Map<string, string>();
-  readonly #subscriptions: (() => void)[] = [];
-  #unreadablePositions = 0;
-  /** Batches wait here for their turn. */
-  #turn: Promise<void> = Promise.resolve();
-  #stopping = false;
-  #wakeRetry: (() => void) | null = null;
+  readonly #turns: EveTurns;
+  readonly #files: EveFiles;
+  readonly #feeds: readonly EveFeed[];
 
   constructor(options: EveSourceOptions) {
-    this.#options = options;
-    this.#log = options.log;
-    this.#complaints = new RateLimitedLog(options.log);
-    this.#globs = options.globs.map(parseEveGlob);
-    this.#watch =
-      options.watch === false
-        ? null
-        : new DirectoryWatch((directory, message) =>
-            this.#complaints.warn(
-              `watch ${directory}`,
-              { directory },
-              `cannot watch ${directory} (${message}): it is looked at every ${this.#pollMs} ms instead`,
-            ),
-          );
-    this.#discoverer = new BoundedRunner({
-      clock: options.clock,
-      task: async () => this.#discover(),
-      atLeast: 50,
-      atMost: () => DISCOVER_MS,
-      onError: (error) => this.#complaints.warn('discover', {}, `looking for eve files: ${messageOf(error)}`),
+    const { clock, log, onBatch } = options;
+    this.#turns = new EveTurns({ onBatch, clock, complaints: new RateLimitedLog(log) });
+    const shared = {
+      ...options,
+      maxAlertsPerBatch: options.maxAlertsPerBatch ?? ALERTS_PER_BATCH,
+      deliver: (batch: EveBatch) => this.#turns.deliver(batch),
+    };
+    const entries = options.globs.map((text) => {
+      const entry = parseEveEntry(text);
+      if (entry === null) throw new RangeError(`${text} is no source of eve records`);
+      return entry;
     });
+    const globs = entries.filter(({ kind }) => kind === 'files').map(({ source }) => source);
+    this.#files = new EveFiles({ ...shared, globs });
+    this.#feeds = entries.flatMap((entry) => feedOf(entry, shared) ?? []);
   }
 
-  get #pollMs(): number {
-    return this.#options.pollMs ?? 250;
-  }
-
-  /** Opens every file there is and begins to read; does not wait for the backlog. */
+  /** Opens every source there is and begins to read; does not wait for the backlog. */
   async start(): Promise<void> {
-    this.#stopping = false;
-    for (const [path, text] of this.#options.positions) {
-      const bookmark = decodeBookmark(text);
-      if (bookmark) this.#saved.set(path, bookmark);
-      else {
-        this.#unreadablePositions += 1;
-        this.#log.warn({ path }, `the saved position of ${path} is not readable: the file is read from its beginning`);
-      }
-    }
-    for (const directory of new Set(this.#globs.filter((g) => g.pattern).map((g) => g.directory))) {
-      const end = this.#watch?.subscribe(directory, (name) => {
-        if (name === null || this.#concerns(directory, name)) this.#discoverer.wake();
-      });
-      if (end) this.#subscriptions.push(end);
-    }
-    this.#discoverer.start();
+    this.#turns.start();
+    await this.#files.start();
+    for (const feed of this.#feeds) feed.start();
   }
 
   /** Stops reading and waits for the batch under way; one that is being retried is given up, to be read again later. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    this.#wakeRetry?.();
-    for (const end of this.#subscriptions.splice(0)) end();
-    await this.#discoverer.stop();
-    await Promise.all([...this.#tailers.values()].map((tailer) => tailer.stop()));
-    this.#tailers.clear();
-    this.#watch?.close();
+    this.#turns.stop();
+    await Promise.all([this.#files.stop(), ...this.#feeds.map((feed) => feed.stop())]);
   }
 
   status(): EveSourceStatus {
-    return {
-      paths: [...this.#tailers.values()].map((tailer) => tailer.status()),
-      problems: [...this.#problems].map(([glob, problem]) => ({ glob, problem })),
-      unreadablePositions: this.#unreadablePositions,
-    };
+    const files = this.#files.status();
+    const feeds = this.#feeds.map((feed) => ({ ...feed.status(), hint: feed.hint }));
+    const paths = [...files.paths, ...feeds.map(({ hint: _, ...status }) => status)];
+    const problems = feeds.flatMap(({ source, hint }) => (hint === null ? [] : [{ glob: source, problem: hint }]));
+    const spread = paths.filter(({ unusable }) => unusable['pretty_printed'] !== undefined);
+    const printed = spread.map(({ source }) => ({
+      glob: source,
+      problem: `${source} holds records that are spread over several lines, which are not read: write each on one line, as Suricata does and as jq -c does`,
+    }));
+    return { ...files, paths, problems: [...files.problems, ...problems, ...printed] };
   }
+}
 
-  /** Whether a change to this name may be a match that is not followed yet. */
-  #concerns(directory: string, name: string): boolean {
-    return this.#globs.some(
-      (g) => g.directory === directory && g.pattern?.test(name) && !this.#tailers.has(`${directory}/${name}`),
-    );
-  }
+type FeedOptions = Omit<EveSourceOptions, 'maxAlertsPerBatch'> & Pick<EveFilesOptions, 'maxAlertsPerBatch' | 'deliver'>;
 
-  #discover(): void {
-    if (this.#stopping) return;
-    this.#watch?.refresh();
-    const wanted = new Set<string>();
-    for (const glob of this.#globs) {
-      let problem: string | null = null;
-      try {
-        const matches = matchesOf(glob);
-        for (const path of matches) wanted.add(path);
-        if (matches.length === 0) {
-          problem = `no file matches ${glob.text} yet: check suricata.eve against "filename" of eve-log in suricata.yaml`;
-        }
-      } catch (error) {
-        problem = `cannot list ${glob.directory} (${messageOf(error)}): create it, or correct suricata.eve`;
-      }
-      this.#note(glob.text, problem);
-    }
-    for (const path of wanted) this.#follow(path);
-    this.#forget(wanted);
-  }
-
-  #note(glob: string, problem: string | null): void {
-    if (problem === (this.#problems.get(glob) ?? null)) return;
-    if (problem === null) this.#problems.delete(glob);
-    else {
-      this.#problems.set(glob, problem);
-      this.#complaints.warn(`glob ${glob}`, { glob }, problem);
-    }
-  }
-
-  #follow(path: string): void {
-    if (this.#tailers.has(path)) return;
-    const bookmark = this.#saved.get(path) ?? null;
-    if (!bookmark && this.#isReadElsewhere(path)) return;
-    if (this.#tailers.size >= MOST_PATHS) {
-      this.#complaints.warn('paths', { path }, `more than ${MOST_PATHS} eve files: ${path} is not read`);
-      return;
-    }
-    this.#saved.delete(path);
-    const { clock, longestLine, maxAlertsPerBatch, ignoreAlertsOlderThan, graceMs } = this.#options;
-    const tailer = new EveTailer({
-      path,
-      bookmark,
-      clock,
-      longestLine,
-      maxAlertsPerBatch: maxAlertsPerBatch ?? ALERTS_PER_BATCH,
-      watch: this.#watch,
-      pollMs: this.#pollMs,
-      graceMs: graceMs ?? 5000,
-      deliver: (batch) => this.#deliver(batch),
-      firstOffset: (fd) => this.#offsetElsewhere(fd, path),
-      ignoreBefore: () =>
-        ignoreAlertsOlderThan === undefined ? Number.NEGATIVE_INFINITY : clock.now() - ignoreAlertsOlderThan * 1000,
-      onEvent: (event, detail) => {
-        if (ORDINARY.has(event)) this.#log.info({ source: path, event }, `${path}: ${detail}`);
-        else this.#complaints.warn(`${event} ${path}`, { source: path, event }, `${path}: ${detail}`);
-      },
-    });
-    this.#tailers.set(path, tailer);
-    tailer.start();
-  }
-
-  /** Paths that matched a pattern and are gone for good, as dated names are, are followed no longer. */
-  #forget(wanted: ReadonlySet<string>): void {
-    const now = this.#options.clock.monotonic();
-    for (const [path, tailer] of this.#tailers) {
-      if (wanted.has(path) || !tailer.isGone) {
-        this.#goneSince.delete(path);
-        continue;
-      }
-      const since = this.#goneSince.get(path) ?? now;
-      this.#goneSince.set(path, since);
-      if (now - since < FORGET_MS) continue;
-      this.#tailers.delete(path);
-      this.#goneSince.delete(path);
-      tailer.stop().catch((error) => this.#log.warn({ path }, messageOf(error)));
-    }
-  }
-
-  /** Whether another path's tailer holds this file: a link to it, or a rotated name that matches the pattern as well. */
-  #isReadElsewhere(path: string): boolean {
-    let fd: number;
-    try {
-      fd = openForReading(path);
-    } catch {
-      return false;
-    }
-    try {
-      const { dev, ino } = factsOfFd(fd);
-      return [...this.#tailers.values()].some((tailer) => tailer.isOpen(dev, ino));
-    } finally {
-      closeSync(fd);
-    }
-  }
-
-  /** How much of a file was read under another path's name: all of a copy of something that was read, else up to the mark. */
-  #offsetElsewhere(fd: number, path: string): number {
-    const marks: FileMark[] = [...this.#tailers.values()]
-      .filter((tailer) => tailer.path !== path)
-      .flatMap((tailer) => tailer.marks())
-      .concat([...this.#saved.values()].flatMap((bookmark) => [...bookmark.past, ...bookmark.files]));
-    const known = marks.findLast((mark) => holds(fd, mark));
-    if (known) return known.offset;
-    return marks.some((mark) => beginsLike(fd, mark)) ? factsOfFd(fd).size : 0;
-  }
-
-  /** Hands a batch on when those before it are done, again and again until it is accepted or the source stops. */
-  #deliver(batch: EveBatch): Promise<void> {
-    const before = this.#turn;
-    const free = this.#waiting === 0;
-    this.#waiting += 1;
-    const handing = (free ? this.#hand(batch) : before.then(() => this.#hand(batch))).finally(() => {
-      this.#waiting -= 1;
-    });
-    this.#turn = handing.catch(() => undefined);
-    return handing;
-  }
-  #waiting = 0;
-
-  async #hand(batch: EveBatch): Promise<void> {
-    for (let wait = FIRST_RETRY_MS; ; wait = Math.min(LONGEST_RETRY_MS, wait * 2)) {
-      try {
-        await this.#options.onBatch(batch);
-        return;
-      } catch (error) {
-        if (this.#stopping) throw error;
-        this.#complaints.warn(
-          'batch',
-          { source: batch.source },
-          `${batch.alerts.length} alerts could not be handled and wait in ${batch.source}: ${messageOf(error)}`,
-        );
-      }
-      await new Promise<void>((resolve) => {
-        const cancel = this.#options.clock.after(wait, resolve);
-        this.#wakeRetry = () => {
-          cancel();
-          resolve();
-        };
-      });
-      this.#wakeRetry = null;
-      if (this.#stopping) throw new Error('stopped');
-    }
-  }
+function feedOf(entry: EveEntry, options: FeedOptions): EveFeed | null {
+  const { source, kind } = entry;
+  if (kind === 'files') return null;
+  if (kind === 'socket') return new EveUnix({ ...options, source, path: entry.path });
+  const { connect, host, clock } = options;
+  if (connect === undefined || host === undefined) throw new RangeError(`${source} needs a connection and a host name`);
+  const open = () => {
+    const link = connect(entry.url);
+    const queue =
+      kind === 'list' ? new EveRedisList(link, entry.key, host) : new EveRedisStream(link, entry.key, host, clock);
+    return { link, queue };
+  };
+  return new EveRedis({ ...options, source, open });
 }

@@ -4,7 +4,7 @@ import { Counters } from '../base/counters.js';
 import type { Bookmark, FileMark } from './bookmark.js';
 import type { DirectoryWatch } from './directory-watch.js';
 import type { EveAlert, EveBatch } from './eve-alert.js';
-import { EveReader } from './eve-reader.js';
+import { EveReader, type OtherRecord } from './eve-reader.js';
 import { Generations, type TailEvent } from './generations.js';
 import type { OpenFile } from './open-file.js';
 import { parseTimestamp } from './timestamp.js';
@@ -28,6 +28,8 @@ export interface EveTailerOptions {
   /** Called with one batch at a time, in file order; nothing more is read until it resolves. Must not reject unless stopping. */
   readonly deliver: (batch: EveBatch) => Promise<void>;
   readonly onEvent: (event: TailEvent, detail: string) => void;
+  /** Told of records that are no alerts. */
+  readonly onOther?: OtherRecord | undefined;
   /** `null`: poll only. */
   readonly watch: DirectoryWatch | null;
   readonly firstOffset: (fd: number) => number;
@@ -89,7 +91,7 @@ export class EveTailer {
   constructor(options: EveTailerOptions) {
     this.#options = options;
     this.#bookmark = options.bookmark;
-    this.#reader = new EveReader(options.longestLine);
+    this.#reader = new EveReader(options.longestLine, { onOther: options.onOther });
     this.#grewAt = options.clock.monotonic();
     this.#caughtUpAt = options.clock.now();
     this.#generations = new Generations({ ...options, onEvent: (event, detail) => this.#onEvent(event, detail) });

@@ -88,7 +88,7 @@ interface Options {
   target: Rule['target'];
   threshold: RuleThreshold | null;
   noalert: boolean;
-  metadata: string[] | null;
+  metadata: readonly string[];
 }
 
 /**
@@ -104,7 +104,7 @@ export class RuleTextParser {
   readonly #thresholds = new Map<string, RuleThreshold>();
   readonly #words = new Map<string, string>();
 
-  /** @param line one whole rule, without blanks around it, line end or continuation; each byte a character (latin1) */
+  /** @param line one whole rule, without line end or continuation; each byte a character (latin1) */
   parse(line: string): Rule | RuleProblem {
     const firstSpace = line.search(/[\s(]/);
     const action = (firstSpace < 0 ? line : line.slice(0, firstSpace)).split(':', 1)[0] as string;
@@ -117,9 +117,9 @@ export class RuleTextParser {
     if (end <= open) return 'unfinished';
     const options = this.#options(line, open + 1, end);
     if (typeof options === 'string') return options;
-    const { sid } = options;
+    const { gid, sid, rev, msg, classtype, priority, flow, target, threshold, noalert, metadata } = options;
     if (sid === null) return 'no_sid';
-    return { ...options, sid, header, metadata: options.metadata ?? NO_METADATA };
+    return { gid, sid, rev, msg, classtype, priority, header, flow, target, threshold, noalert, metadata };
   }
 
   #options(line: string, from: number, end: number): Options | 'bad_number' | 'unfinished' {
@@ -134,7 +134,7 @@ export class RuleTextParser {
       target: null,
       threshold: null,
       noalert: false,
-      metadata: null,
+      metadata: NO_METADATA,
     };
     for (let at = from; at < end; ) {
       let stop = line.indexOf(';', at);
@@ -194,8 +194,7 @@ export class RuleTextParser {
         if (value === 'noalert') options.noalert = true;
         return true;
       case 'metadata':
-        options.metadata ??= [];
-        for (const pair of value.split(',')) options.metadata.push(this.#word(pair.trim()));
+        options.metadata = options.metadata.concat(value.split(',').map((pair) => this.#word(pair.trim())));
         return true;
       default:
         return true;
@@ -237,10 +236,10 @@ function numberOf(value: string): number | null {
   return number <= 0xffff_ffff ? number : null;
 }
 
-/** A quoted text with `\;`, `\"`, `\:` and `\\` undone, as UTF-8. */
+/** A quoted text as UTF-8, without the backslashes that escape; Suricata drops them before any character. */
 function textOf(value: string): string {
   const quoted = value.length >= 2 && value.startsWith('"') && value.endsWith('"');
-  const text = (quoted ? value.slice(1, -1) : value).replace(/\\([;":\\])/g, '$1');
+  const text = (quoted ? value.slice(1, -1) : value).replace(/\\(.)/g, '$1');
   return Buffer.from(text, 'latin1').toString('utf8');
 }
 

@@ -79,6 +79,18 @@ describe.skipIf(!hasFeatures('redis-server'))('the mirror', () => {
   });
   afterEach(stopMirror);
 
+  it('says of a key of another type that was there before the start why it is not enforced', async () => {
+    await stopMirror();
+    await fill([
+      ['LPUSH', 'barricata:ban:203.0.113.7', 'not an entry'],
+      ['SET', 'barricata:ban:203.0.113.8', 'an entry'],
+    ]);
+    await startMirror();
+    await armed();
+    expect([...mirror.entries('ban')].map(([text]) => text)).toEqual(['203.0.113.8']);
+    await waitFor('the refusal', () => redis.cli('GET', 'barricata:refused:203.0.113.7').includes('list'), 15_000);
+  });
+
   const left = (text: string, list: ListName = 'ban') => {
     const until = mirror.get(list, text);
     return until === undefined ? -2 : until === FOREVER ? -1 : Math.round((until - Date.now()) / 1000);

@@ -1,5 +1,6 @@
-import { appendFileSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FOREVER, systemClock } from '../../src/base/clock.js';
 import { createLog } from '../../src/base/log.js';
@@ -423,6 +424,97 @@ describe.skipIf(!hasFeatures('redis-server'))('the store', () => {
     await waitFor('the replay', () => redis.cli('EXISTS', key) === '1', 10_000);
     await expect(host.connection.call('NOSUCH')).rejects.toMatchObject({ kind: 'refused' });
     await expect(new RedisConnection('unix:///nowhere.sock').ready(50)).rejects.toMatchObject({ kind: 'unreachable' });
+  });
+
+  const set = (...settings: string[]) => redis.cli('CONFIG', 'SET', ...settings);
+  const errors = (code: string) =>
+    Number(new RegExp(`errorstat_${code}:count=(\\d+)`).exec(redis.cli('INFO', 'errorstats'))?.[1] ?? 0);
+  const failingDisk = join('dump.rdb', 'in-the-way');
+
+  it.each([
+    ['OOM', () => set('maxmemory', '1'), () => set('maxmemory', '0')],
+    ['READONLY', () => redis.cli('REPLICAOF', '127.0.0.1', '1'), () => redis.cli('REPLICAOF', 'NO', 'ONE')],
+    ['NOREPLICAS', () => set('min-replicas-to-write', '1'), () => set('min-replicas-to-write', '0')],
+    [
+      'MISCONF',
+      async () => {
+        mkdirSync(join(redis.dir, failingDisk), { recursive: true });
+        set('save', '3600 1');
+        redis.cli('BGSAVE');
+        await waitFor('a failed save', () => redis.cli('INFO', 'persistence').includes('rdb_last_bgsave_status:err'));
+      },
+      () => {
+        set('save', '');
+        rmSync(join(redis.dir, 'dump.rdb'), { recursive: true });
+      },
+    ],
+  ])('keeps what waits while Redis says %s, however often it is asked', async (code, begin, end) => {
+    await redis.kill();
+    await waitFor('the loss', () => !host.connection.up);
+    expect(await host.commit(ban('203.0.113.9', 3600))).toEqual(['offline']);
+    await redis.start();
+    const before = errors(code);
+    await begin();
+    try {
+      expect(await host.commit(ban('203.0.113.10', 3600))).toEqual(['offline']);
+      await waitFor('two refusals', () => errors(code) >= before + 2, 20_000);
+      expect(host.store.waiting).toBeGreaterThan(0);
+      expect(host.mirror.get('ban', '203.0.113.10')).toBeGreaterThan(Date.now());
+    } finally {
+      await end();
+    }
+    await waitFor('the replay', () => host.store.waiting === 0, 20_000);
+    expect(redis.cli('EXISTS', key, 'barricata:ban:203.0.113.10')).toBe('2');
+    expect(host.store.givenUp).toBe(0);
+  });
+
+  it('gives up only the entry of the offline journal that Redis refuses, and counts it', async () => {
+    await redis.kill();
+    await waitFor('the loss', () => !host.connection.up);
+    const decisions = [8, 9, 10].map((n) => ban(`203.0.113.${n}`, 3600));
+    await host.store.commit({ decisions, position: { source: '/e.json', value: 7 } });
+    await host.commit(ban('203.0.113.11', 3600));
+    await host.stop();
+    // As another version might have written it.
+    const path = join(redis.dir, 'h1.journal');
+    const [first, ...rest] = readFileSync(path, 'utf8').split('\n');
+    const spoilt = (first as string)
+      .slice(9)
+      .replace(
+        '"{\\"t\\":\\"ban\\",\\"key\\":\\"barricata:ban:203.0.113.9',
+        '"{\\"t\\":\\"block\\",\\"key\\":\\"barricata:ban:203.0.113.9',
+      );
+    expect(spoilt).toContain('block');
+    writeFileSync(path, [`${crc32(spoilt).toString(16).padStart(8, '0')} ${spoilt}`, ...rest].join('\n'));
+    await redis.start();
+    await restart();
+    await waitFor('the replay', () => host.connection.up && host.store.waiting === 0);
+    expect(host.store.givenUp).toBe(1);
+    expect(redis.cli('KEYS', 'barricata:ban:*').split('\n').sort()).toEqual(
+      [10, 11, 8].map((n) => `barricata:ban:203.0.113.${n}`),
+    );
+    expect(await host.store.positions()).toEqual(new Map([['/e.json', 7]]));
+  });
+
+  it('waits for a person while the journal is a key of another type', async () => {
+    await redis.kill();
+    await waitFor('the loss', () => !host.connection.up);
+    expect(await host.commit(ban('203.0.113.9', 3600))).toEqual(['offline']);
+    await redis.start();
+    redis.cli('SET', 'barricata:journal', 'by mistake');
+    const typed = () => Number(/cmdstat_type:calls=(\d+)/.exec(redis.cli('INFO', 'commandstats'))?.[1] ?? 0);
+    const before = typed();
+    await waitFor('two looks', () => typed() > before + 8, 20_000);
+    expect(host.store.waiting).toBe(1);
+    expect(redis.cli('EXISTS', key)).toBe('0');
+    redis.cli('DEL', 'barricata:journal');
+    await waitFor('the replay', () => host.store.waiting === 0, 20_000);
+    expect(await acts()).toEqual(['ban']);
+  });
+
+  it('takes a pardon key of another type for none', async () => {
+    redis.cli('LPUSH', 'barricata:pardon:203.0.113.9', 'x');
+    expect(await host.commit(ban('203.0.113.9', 60))).toEqual(['stored']);
   });
 
   it('refuses a host name that another machine uses', async () => {

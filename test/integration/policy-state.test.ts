@@ -59,6 +59,8 @@ describe.skipIf(!hasFeatures('redis-server'))('the state of the policy', () => {
       const log = { ...silent, info: (_: object, message: string) => this.told.push(message), warn: () => {} };
       this.decisions = new Decisions({
         context: () => this.context(),
+        quarantine: { admit: (decision) => decision },
+        history: { add() {} },
         limits: new BanLimits({
           newBansPerMinute: 1000,
           totalBans: 1_000_000,

@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { decide } from '../../src/policy/decide.js';
 import { decodeBookmark, encodeBookmark } from '../../src/suricata/bookmark.js';
 import { type EveAlert, parseAlert } from '../../src/suricata/eve-alert.js';
 import { EveReader } from '../../src/suricata/eve-reader.js';
 import { alertLine, flowLine } from '../support/eve.js';
+import { BAN_ALL, contextFor } from '../unit/policy/support.js';
 
 /** A record with any of its parts replaced by anything. */
 const mangled = fc
@@ -12,6 +14,7 @@ const mangled = fc
     const base = JSON.parse(
       alertLine(1, {
         flow: { src_ip: '1.2.3.4', start: 'x' },
+        xff: '203.0.113.5, 10.0.0.7',
         tunnel: { depth: 1 },
         verdict: {},
         direction: 'to_client',
@@ -39,6 +42,24 @@ describe('parseAlert', () => {
       }),
       { numRuns: 5000 },
     );
+  });
+});
+
+describe('deciding', () => {
+  it('never throws, whatever a record holds and whoever is trusted', () => {
+    const setting = { now: Date.UTC(2026, 10, 23), policy: [BAN_ALL], trustedProxies: ['0.0.0.0/0'] };
+    const contexts = [contextFor(setting), contextFor({ ...setting, home: ['::/0'], trustedProxies: [] })];
+    let decided = 0;
+    fc.assert(
+      fc.property(mangled, fc.constantFrom(...contexts), (record, context) => {
+        const alert = parseAlert(record);
+        if (typeof alert === 'string') return;
+        decided += 1;
+        expect(JSON.parse(JSON.stringify(decide(alert, { ...context, now: alert.at })))).toHaveProperty('kind');
+      }),
+      { numRuns: 5000 },
+    );
+    expect(decided).toBeGreaterThan(500);
   });
 });
 

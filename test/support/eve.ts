@@ -51,11 +51,15 @@ export class Reading {
   readonly positions = new Map<string, string>();
   readonly source: EveSource;
 
-  constructor(globs: string | readonly string[], options: Partial<EveSourceOptions> & { directory?: string } = {}) {
-    const { directory, ...rest } = options;
+  /** @param entries further sources: sockets, lists and streams */
+  constructor(
+    globs: string | readonly string[],
+    options: Partial<EveSourceOptions> & { directory?: string; entries?: readonly string[] } = {},
+  ) {
+    const { directory, entries = [], ...rest } = options;
     this.directory = directory ?? temporaryDirectory();
     this.source = new EveSource({
-      globs: [globs].flat().map((glob) => join(this.directory, glob)),
+      globs: [...[globs].flat().map((glob) => join(this.directory, glob)), ...entries],
       longestLine: 16 << 20,
       positions: new Map(),
       clock: systemClock,
@@ -69,7 +73,7 @@ export class Reading {
   take(batch: EveBatch): void {
     this.batches.push(batch);
     for (const alert of batch.alerts) this.seen.push(alert.flowId ?? -1);
-    this.positions.set(batch.source, batch.position);
+    if (batch.position !== null) this.positions.set(batch.source, batch.position);
   }
 
   path(name: string): string {

@@ -1,9 +1,15 @@
 /** A real Suricata in the private namespace of the test file. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { waitFor } from './netns.js';
+
+/** The configuration of the demonstration, with other outputs when `outputs` (that key and all under it) is given. */
+export function suricataYaml(outputs?: string): string {
+  const yaml = readFileSync(fileURLToPath(new URL('../../deploy/demo/suricata.yaml', import.meta.url)), 'utf8');
+  return outputs === undefined ? yaml : yaml.replace(/^outputs:\n(?: .*\n)+/m, () => `${outputs.trimEnd()}\n`);
+}
 
 export class Suricata {
   #child: ChildProcess | null = null;
@@ -11,15 +17,24 @@ export class Suricata {
   readonly #interfaces: readonly string[];
   #log = '';
 
-  /** @param folder eve.json is written there */
-  constructor(folder: string, interfaces: readonly string[], rules: string) {
+  /**
+   * @param folder eve.json is written there
+   * @param outputs as for `suricataYaml`
+   */
+  constructor(folder: string, interfaces: readonly string[], rules: string, outputs?: string) {
     this.#folder = folder;
     this.#interfaces = interfaces;
     writeFileSync(join(folder, 'test.rules'), rules);
+    writeFileSync(join(folder, 'suricata.yaml'), suricataYaml(outputs));
+  }
+
+  /** What it printed. */
+  get log(): string {
+    return this.#log;
   }
 
   async start(): Promise<void> {
-    const yaml = fileURLToPath(new URL('../../deploy/demo/suricata.yaml', import.meta.url));
+    const yaml = join(this.#folder, 'suricata.yaml');
     const child = spawn(
       'suricata',
       [

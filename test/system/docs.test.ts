@@ -1,10 +1,13 @@
 /** Every command that README and docs show is run, as shown and in that order, against a running Barricata: each answers 0. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/config/load.js';
 import { Barricata, command } from '../support/daemon.js';
 import { hasFeatures } from '../support/feature.js';
 import { enterPrivateNetns } from '../support/netns.js';
+import { suricataYaml } from '../support/suricata.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -27,7 +30,14 @@ function words(line: string): string[] {
 /** What a program that fell over leaves behind. */
 const CRASH = /\n\s+at \S|node:internal|Node\.js v/;
 
-const documents = ['README.md', 'docs/redis-cli.md', 'docs/policy.md', 'docs/policy-change.md'];
+const documents = [
+  'README.md',
+  'docs/redis-cli.md',
+  'docs/policy.md',
+  'docs/policy-change.md',
+  'docs/rules.md',
+  'docs/history.md',
+];
 
 describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the documents', () => {
   let b: Barricata;
@@ -78,5 +88,40 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the d
     const npm = lines.map(([, line]) => words(line.replace(/^sudo /, ''))).filter(([program]) => program === 'npm');
     expect(npm.length).toBeGreaterThan(3);
     for (const [, verb, name] of npm) expect(Object.keys(scripts)).toContain(verb === 'run' ? name : verb);
+  });
+});
+
+describe('docs/eve-sources.md', () => {
+  const text = readFileSync(`${root}docs/eve-sources.md`, 'utf8');
+  const blocks = [...text.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(([, block]) => block as string);
+  const outputs = blocks.filter((block) => block.startsWith('outputs:'));
+  const named = outputs.map((block) => {
+    const word = (key: string) => new RegExp(`^ +${key}: (\\S+)$`, 'm').exec(block)?.[1];
+    return [word('mode') ?? word('filetype'), block] as const;
+  });
+
+  it('shows entries that the configuration takes, and the output of Suricata for each kind', () => {
+    const [entries] = blocks.filter((block) => block.startsWith('suricata:'));
+    expect(parseConfig(entries as string, 'x').suricata.eve).toHaveLength(4);
+    expect(named.map(([name]) => name)).toEqual(['regular', 'unix_stream', 'list', 'stream']);
+  });
+
+  describe.skipIf(!hasFeatures('suricata'))('for Suricata', () => {
+    const major = Number(/version (\d+)/.exec(command('suricata', ['-V']).out)?.[1]);
+
+    it.each(named)('shows %s as it takes it', (name, block) => {
+      const folder = mkdtempSync(`${tmpdir()}/barricata-docs-`);
+      try {
+        writeFileSync(`${folder}/suricata.yaml`, suricataYaml(block));
+        writeFileSync(`${folder}/x.rules`, '');
+        const test = ['-T', '-c', `${folder}/suricata.yaml`, '-S', `${folder}/x.rules`, '-l', folder];
+        const { code, err, out } = command('suricata', test);
+        // As the text says: version 7 does not know streams.
+        if (name === 'stream' && major < 8) expect(`${out}${err}`).toContain('Invalid redis mode');
+        else expect({ code, err }).toMatchObject({ code: 0 });
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    });
   });
 });

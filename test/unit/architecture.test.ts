@@ -13,7 +13,7 @@ const netlink = [...config, 'netlink'];
 const protection = [...netlink, 'protection'];
 const policy = [...protection, 'filter', 'suricata', 'enforcement', 'policy'];
 const blocklist = [...policy, 'blocklist'];
-const daemon = [...blocklist, 'replay', 'daemon'];
+const daemon = [...blocklist, 'history', 'replay', 'daemon'];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   base: [],
   net: base,
@@ -25,8 +25,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   enforcement: protection,
   policy: [...protection, 'filter', 'suricata', 'enforcement'],
   blocklist: policy,
+  history: blocklist,
   replay: policy,
-  daemon: [...blocklist, 'replay'],
+  daemon: [...blocklist, 'history', 'replay'],
   cli: daemon,
 };
 

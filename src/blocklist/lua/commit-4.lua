@@ -2,12 +2,13 @@
 -- all or nothing. A batch whose sequence is not above the stored one was
 -- applied before and changes nothing.
 -- KEYS: 1 journal stream; 2 removals told (sorted set); 3 raw edits (hash); 4 positions (hash)
--- ARGV: 1 source; 2 sequence; 3 position as JSON; 4 host; 5 time as ISO 8601;
---   then one JSON object per effect, t = ban, would or flag (see store.ts). The
---   keys that an effect names share the slot of KEYS.
+-- ARGV: 1 source, '' to apply effects whatever was applied before; 2 sequence;
+--   3 position as JSON; 4 host; 5 time as ISO 8601; then one JSON object per
+--   effect, t = ban, would or flag (see effects.ts). The keys that an effect names
+--   share the slot of KEYS.
 -- Output: one word per effect: stored, extended, counted (written, same end),
 --   unchanged, pardoned or wrong_type; or {'duplicate'}.
-local stored = redis.call('HGET', KEYS[4], ARGV[1])
+local stored = ARGV[1] ~= '' and redis.call('HGET', KEYS[4], ARGV[1])
 if stored and tonumber(string.match(stored, '^(%d+) ') or '0') >= tonumber(ARGV[2]) then return {'duplicate'} end
 
 -- include ends
@@ -40,8 +41,8 @@ end
 
 -- Whether the pardon in this key holds against the effect.
 local function holds(key, e)
+  if redis.call('TYPE', key).ok ~= 'string' then return false end
   local text = redis.call('GET', key)
-  if not text then return false end
   local ok, pardon = pcall(cjson.decode, text)
   local at = 0
   if ok and type(pardon) == 'table' then
@@ -194,5 +195,5 @@ for i = 6, #ARGV do
   out[#out + 1] = effect[e.t](e)
 end
 for _, entry in ipairs(order) do write(entry) end
-redis.call('HSET', KEYS[4], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
+if ARGV[1] ~= '' then redis.call('HSET', KEYS[4], ARGV[1], ARGV[2] .. ' ' .. ARGV[3]) end
 return out

@@ -209,7 +209,9 @@ function running(s: DaemonStatus): Finding[] {
         : fail(
             'alerts',
             `${eve.source}: ${eve.problem ?? 'not open'}`,
-            `chmod and chown so that this process may read ${eve.source}`,
+            eve.source.startsWith('/')
+              ? `chmod and chown so that this process may read ${eve.source}`
+              : 'see docs/eve-sources.md',
           ),
     );
     const bad = Object.entries(eve.unusable).filter(([, count]) => count > 0);
@@ -224,10 +226,36 @@ function running(s: DaemonStatus): Finding[] {
         ),
       );
   }
+  findings.push(...rulesFile(s.rules));
   for (const problem of s.protections.problems) findings.push(warn('protections', problem, 'run as root'));
   if (s.limits.reached) findings.push(fail('limits', s.limits.reached, 'barricata mode enforce --reason "looked at"'));
   for (const problem of s.config.problems)
     findings.push(fail('configuration', problem, 'correct the file; the one before stays in force'));
+  return findings;
+}
+
+/** What no rule can be read from is named with its first line; a duplicate is nothing to repair. */
+function rulesFile({ path, rules, problem, faults }: DaemonStatus['rules']): Finding[] {
+  if (problem !== null) return [warn('rules file', `${path}: ${problem}`, 'suricata-update')];
+  if (rules === null)
+    return [
+      warn(
+        'rules file',
+        `there is no ${path}: nothing is known of the rules`,
+        'set suricata.rules in the configuration',
+      ),
+    ];
+  const findings = [ok('rules file', `${path}: ${rules} rules`)];
+  for (const [cause, { count, firstLine }] of Object.entries(faults)) {
+    if (cause === 'duplicate') continue;
+    findings.push(
+      warn(
+        'rules file',
+        `${path}: ${count} lines left out (${cause.replaceAll('_', ' ')}), the first is line ${firstLine}`,
+        `suricata -T -S ${path}`,
+      ),
+    );
+  }
   return findings;
 }
 

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import type { Prefix } from '../../net/prefix.js';
 import type { DecisionContext } from '../../policy/context.js';
 import { ruleFacts } from '../../policy/rule-facts.js';
@@ -48,6 +49,9 @@ export async function run(files: readonly string[], options: Options): Promise<n
     process.exit(130);
   };
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  // A replay makes much garbage and keeps little: collected before the heap has grown to twice what is kept.
+  setFlagsFromString('--heap-growing-percent=30');
+  setFlagsFromString('--semi-space-growth-factor=1');
   const shows = process.stderr.isTTY && options.quiet !== true;
   const inputs: Input[] = [];
   try {

@@ -39,7 +39,8 @@ export function screen(s: DaemonStatus): string[] {
       'blocklist',
       `${number(s.blocklist.entries)} banned, ${number(s.blocklist.allowed)} allowed, ${number(s.blocklist.refused)} refused` +
         (s.blocklist.held ? mark('bad', `, ${number(s.blocklist.held)} held after a mass loss`) : '') +
-        (s.blocklist.offline ? `, ${number(s.blocklist.offline)} waiting for Redis` : ''),
+        (s.blocklist.offline ? `, ${number(s.blocklist.offline)} waiting for Redis` : '') +
+        (s.blocklist.givenUp ? `, ${number(s.blocklist.givenUp)} refused by Redis for good (see the log)` : ''),
     ),
     row(
       'kernel',
@@ -63,10 +64,18 @@ export function screen(s: DaemonStatus): string[] {
       row('alerts', `${printable(eve.source)}: ${number(eve.lines)} lines, ${number(eve.alerts)} alerts, ${lag}`),
     );
   }
+  lines.push(row('rules', rulesLine(s)));
   const decisions = Object.entries(s.decisions).map(([kind, count]) => `${number(count)} ${kind.replaceAll('_', ' ')}`);
   if (decisions.length > 0) lines.push(row('decisions', decisions.join(', ')));
   lines.push(row('limits', `${number(s.limits.newBansLastMinute)} new bans in the last minute${knownGood(s)}`));
   for (const { name, since } of s.alarms) lines.push(`${mark('bad', 'alarm'.padEnd(11))}${name} since ${since}`);
   for (const problem of s.problems) lines.push(`${mark('warn', 'problem'.padEnd(11))}${printable(problem)}`);
   return lines;
+}
+
+function rulesLine({ rules: { path, rules, readAt }, quarantine }: DaemonStatus): string {
+  const name = printable(path);
+  if (rules === null) return `no rules known, for there is no usable ${name}`;
+  const held = quarantine === null ? 'no quarantine' : `${number(quarantine.rules)} in quarantine`;
+  return `${number(rules)} of ${name}, read ${readAt ?? ''}, ${held}`;
 }

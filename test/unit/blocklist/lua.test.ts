@@ -61,6 +61,17 @@ describe('addresses of Redis', () => {
     expect(
       kinds("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk."),
     ).toBe('read_only');
+    // From within a script, as Redis 6 and 7 say it.
+    expect(
+      kinds(
+        "ERR Error running script (call to f_5c2b): @user_script:9: @user_script: 9: -OOM command not allowed when used memory > 'maxmemory'.",
+      ),
+    ).toBe('out_of_memory');
+    expect(kinds("READONLY You can't write against a read only replica. script: 5c2b, on @user_script:9.")).toBe(
+      'read_only',
+    );
+    expect(kinds('NOREPLICAS Not enough good replicas to write. script: 5c2b, on @user_script:9.')).toBe('read_only');
+    expect(kinds("ERR invalid expire time in 'set' command script: 5c2b, on @user_script:9.")).toBe('refused');
     expect(kinds('ERR unknown command')).toBe('refused');
     expect(kinds('WRONGTYPE Operation against a key holding the wrong kind of value')).toBe('refused');
     expect(blocklistError('x', new Error('connect ENOENT')).kind).toBe('unreachable');

@@ -77,6 +77,13 @@ describe('internal', () => {
     expect(decided('ban', OPEN, LATERAL, over).kind).toBe('flag');
   });
 
+  it('bans nobody for whom a proxy speaks: only the proxy could be dropped', () => {
+    const over = { xff: '10.0.0.9' };
+    const decision = decided('ban', { ...OPEN, trustedProxies: ['10.0.0.7'] }, LATERAL, over);
+    expect(decision.kind).not.toBe('ban');
+    expect(decided('ban', OPEN, LATERAL, over).kind).toBe('ban');
+  });
+
   it('caps a ban without proof', () => {
     expect(decided('ban', OPEN, { ...LATERAL, proven: false })).toMatchObject({
       kind: 'ban',

@@ -63,8 +63,8 @@ describe('a policy line', () => {
   });
 
   it('knows the spellings of ICMPv6', () => {
-    for (const proto of ['IPV6-ICMP', 'ICMPV6', '58'])
-      expect(holds({ proto: ['icmpv6'] }, { proto }), proto).toBe(true);
+    for (const proto of ['IPv6-ICMP', 'icmpv6', '58', '058'])
+      expect(holds({ proto: [proto] }, { proto: 'IPV6-ICMP' }), proto).toBe(true);
     expect(holds({ proto: ['icmp'] }, { proto: 'IPV6-ICMP' })).toBe(false);
   });
 

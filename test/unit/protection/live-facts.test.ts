@@ -125,7 +125,7 @@ describe('LiveFacts', () => {
     facts = new LiveFacts({
       clock,
       log: createLog('silent'),
-      redisHost: '198.51.100.6',
+      redisHosts: ['198.51.100.6', '198.51.100.7'],
       places: {
         proc: join(folder, 'proc'),
         resolvConf: [join(folder, 'resolv.conf')],
@@ -152,6 +152,7 @@ describe('LiveFacts', () => {
         '10.0.0.53 resolver',
         '203.0.113.5 ssh session of alice',
         '198.51.100.6 Redis server',
+        '198.51.100.7 Redis server',
         '127.0.0.1 own address',
       ]),
     );

@@ -65,7 +65,7 @@ describe('EveReader', () => {
     ['words', 'hello\n', { not_json: 1 }],
     ['NUL bytes', '\0\0\0\n', { not_json: 1 }],
     ['a line that was cut', `${alertLine(1).slice(0, 120)}\n`, { truncated: 1 }],
-    ['a brace alone', '{\n', { truncated: 1 }],
+    ['a brace alone', '{\n', { pretty_printed: 1 }],
     ['an alert with a syntax error', alertLine(1).replace('"proto":', '"proto"'), { not_json: 1 }],
     ['two records on one line', alertLine(1).trimEnd() + alertLine(2), { not_json: 1 }],
     ['an alert without addresses', alertLine(1, { src_ip: null }), { no_addresses: 1 }],
@@ -80,7 +80,7 @@ describe('EveReader', () => {
     const { ids, unusable, lines } = read(pretty + alertLine(2));
     expect(ids).toEqual([2]);
     expect(lines).toBe(pretty.split('\n').length);
-    expect(unusable).toHaveProperty('not_json');
+    expect(unusable).toMatchObject({ pretty_printed: 1, not_json: expect.any(Number) });
   });
 
   it('reads lines that end in CR LF', () => {
@@ -99,6 +99,22 @@ describe('EveReader', () => {
     const line = Buffer.from(alertLine(1, { note: 'XX' }));
     line[line.indexOf('XX')] = 0xff;
     expect(read(Buffer.concat([line, Buffer.from(alertLine(2))]))).toMatchObject({ ids: [1, 2], unusable: {} });
+  });
+
+  it('takes each of many alerts of one packet', () => {
+    const alerts = Array.from({ length: 36 }, (_, i) => alertLine(i, { flow_id: 7, pcap_cnt: 12, n: i }));
+    expect(read(alerts.join('')).ids).toEqual(new Array(36).fill(7));
+  });
+
+  it('finds an alert in a line of 2.4 MB, before and behind the bulk', () => {
+    const bulk = 'x"}'.repeat(800_000);
+    const before = alertLine(1, { dnp3: bulk });
+    const behind = `${JSON.stringify({ dnp3: bulk, ...JSON.parse(alertLine(2)) })}\n`;
+    expect(behind.length).toBeGreaterThan(2_414_479);
+    expect(read(before + flowLine(9) + behind + alertLine(3), 16 << 20)).toMatchObject({
+      ids: [1, 2, 3],
+      unusable: {},
+    });
   });
 
   it('keeps characters beyond ASCII as they are', () => {

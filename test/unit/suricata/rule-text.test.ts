@@ -14,12 +14,12 @@ describe('the text of a rule', () => {
   it('gives numbers, text and class', () => {
     const text =
       'drop http $EXTERNAL_NET any -> [$HOME_NET, !10.1.0.0/16] [80,8080:8090] ' +
-      '(msg:"ET WEB \\"quoted\\"\\; a\\:b C\\\\d é"; classtype:web-application-attack; gid:3; sid:2019232; rev:4; priority:1;)';
+      '(msg:"ET WEB \\"quoted\\"\\; a\\:b C\\\\d \\x é"; classtype:web-application-attack; gid:3; sid:2019232; rev:4; priority:1;)';
     expect(parse(text)).toEqual({
       gid: 3,
       sid: 2019232,
       rev: 4,
-      msg: 'ET WEB "quoted"; a:b C\\d é',
+      msg: 'ET WEB "quoted"; a:b C\\d x é',
       classtype: 'web-application-attack',
       priority: 1,
       header: {

@@ -31,7 +31,8 @@ describe('a rules file', () => {
       '    content:"x"; \\  ',
       '# not a comment in here \\',
       '; sid:5; rev:7;)',
-      `\t${line(6)}`,
+      `\t${line(8)}`,
+      line(6),
       '   \t',
       line(7, 'gid:3; '),
     ].join('\n');
