@@ -85,7 +85,7 @@ function caseOf(of: {
     address === undefined ? null : { address, port, host: prefix(address) };
   return {
     alert: { sid, gid: 1, severity, category, proto, appProto: null, signature, metadata: {}, dest: end(to) },
-    attribution: { initiator: end(from), responder: end(to) },
+    attribution: { initiator: end(from), responder: end(to), role: 'unknown', doubt: null },
     evidence: { proof: proven ? 'app' : null },
   } as unknown as Case;
 }

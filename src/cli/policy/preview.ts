@@ -1,5 +1,7 @@
 import type { EpochMs } from '../../base/clock.js';
 import type { Config } from '../../config/config.js';
+import { historyDirectory } from '../../history/directory.js';
+import { History, HistoryError } from '../../history/history.js';
 import type { DecisionContext } from '../../policy/context.js';
 import { ruleFacts } from '../../policy/rule-facts.js';
 import { Comparison, type Difference } from '../../replay/comparison.js';
@@ -20,36 +22,64 @@ export interface Preview {
   readonly changed: Difference['changed'];
 }
 
-/** Alerts as they were recorded, in the order of their time. */
-export interface RecordedAlerts {
-  readonly completeFrom: EpochMs;
-  readonly alerts: AsyncIterable<EveAlert>;
+/** Recorded alerts of this host in the order of their time, and from when on none is missing; `null` = none are recorded. */
+export type AlertHistory = (config: Config) => AsyncGenerator<readonly RecordedAlert[], EpochMs | null>;
+
+export interface RecordedAlert {
+  readonly alert: EveAlert;
+  /** Alerts of the same kind that it stands for. */
+  readonly count: number;
 }
 
-/** The recorded alerts of the last day of this host; or why there are none. */
-export type AlertHistory = (config: Config) => Promise<RecordedAlerts | { readonly none: string }>;
+const DAY = 86_400_000;
 
-/** Where alerts are recorded. */
-export const alertHistory: AlertHistory = async () => ({ none: 'there is no history yet' });
+/** The last day in the history of this host. */
+async function* lastDay(config: Config): ReturnType<AlertHistory> {
+  if (config.history === null) return null;
+  const rows = new History(historyDirectory(config)).everyAlert({ since: Date.now() - DAY });
+  for (;;) {
+    const next = await rows.next();
+    if (next.done) return next.value.completeFrom;
+    yield next.value.flatMap(({ alert, count }) => (alert === null ? [] : [{ alert, count }]));
+  }
+}
 
 /** Decides the recorded alerts by both configurations, as replay does: what Redis and this machine know has no say. */
 export async function preview(
   running: Config,
   candidate: Config,
-  history: AlertHistory = alertHistory,
+  history: AlertHistory = lastDay,
 ): Promise<Preview | { readonly none: string }> {
-  const recorded = await history(running);
-  if ('none' in recorded) return recorded;
   const present = new Judge(running, await factsOf(running));
   const next = new Judge(candidate, await factsOf(candidate));
   const comparison = new Comparison(next, present);
   let alerts = 0;
-  for await (const alert of recorded.alerts) {
-    comparison.add(alert, next.judge(alert), present.judge(alert));
-    alerts += 1;
+  let from: EpochMs | null;
+  const recorded = history(running);
+  try {
+    for (;;) {
+      const block = await recorded.next();
+      if (block.done) {
+        from = block.value;
+        break;
+      }
+      for (const { alert, count } of block.value) {
+        comparison.add(alert, next.judge(alert), present.judge(alert));
+        alerts += count;
+      }
+    }
+  } catch (error) {
+    if (error instanceof HistoryError) return { none: error.message };
+    throw error;
   }
-  const from = new Date(recorded.completeFrom).toISOString();
-  return { from, alerts, before: present.bans.size, after: next.bans.size, ...comparison.result() };
+  if (from === null) return { none: 'there is no history yet' };
+  return {
+    from: new Date(from).toISOString(),
+    alerts,
+    before: present.bans.size,
+    after: next.bans.size,
+    ...comparison.result(),
+  };
 }
 
 async function factsOf({ suricata }: Config): Promise<DecisionContext['ruleFacts']> {

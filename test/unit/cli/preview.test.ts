@@ -13,12 +13,12 @@ policy:
     'test.yaml',
   );
 
-async function* alerts(...addresses: readonly string[]): AsyncGenerator<EveAlert> {
-  for (const address of addresses) yield parseAlert(JSON.parse(alertLine(address))) as EveAlert;
-}
-const recorded =
-  (...addresses: readonly string[]) =>
-  async () => ({ completeFrom: Date.UTC(2026, 10, 23), alerts: alerts(...addresses) });
+const recorded = (...addresses: readonly string[]) =>
+  async function* () {
+    for (const address of addresses)
+      yield [{ alert: parseAlert(JSON.parse(alertLine(address))) as EveAlert, count: 10 }];
+    return Date.UTC(2026, 10, 23);
+  };
 
 describe('the preview of a policy', () => {
   it('tells whom the candidate would ban, would no longer ban, and would ban for another time', async () => {
@@ -26,14 +26,14 @@ describe('the preview of a policy', () => {
     const removed = await preview(config('ban 1h'), config('note'), recorded(...addresses));
     expect(removed).toMatchObject({
       from: '2026-11-23T00:00:00.000Z',
-      alerts: 4,
+      alerts: 40,
       before: 2,
       after: 0,
       added: [],
       removed: [{ address: '203.0.113.1' }, { address: '203.0.113.2' }],
     });
     expect(previewLines(removed)[0]).toBe(
-      'over 4 alerts since 2026-11-23T00:00:00.000Z: 0 addresses would be banned (running policy: 2)',
+      'over 40 alerts since 2026-11-23T00:00:00.000Z: 0 addresses would be banned (running policy: 2)',
     );
     const added = await preview(config('note'), config('ban 1h'), recorded(...addresses));
     expect(added).toMatchObject({ before: 0, after: 2, removed: [] });
@@ -50,8 +50,12 @@ describe('the preview of a policy', () => {
   });
 
   it('says so where nothing is recorded', async () => {
-    expect(previewLines(await preview(config('note'), config('note'), async () => ({ none: 'no history' })))).toEqual([
-      'no preview: no history',
+    // biome-ignore lint/correctness/useYield: nothing is recorded
+    const nothing = async function* () {
+      return null;
+    };
+    expect(previewLines(await preview(config('note'), config('note'), nothing))).toEqual([
+      'no preview: there is no history yet',
     ]);
   });
 });
