@@ -21,7 +21,7 @@ for (const name of names) {
   const { code, text } = await runOne(name);
   if (code !== 0) failed += 1;
   else {
-    const machine = `${cpus().length} cores (${cpus()[0]?.model}), Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}`;
+    const machine = `${cpus().length} cores, Linux ${release().split('-')[0]}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}`;
     writeFileSync(`${results}${name}.txt`, `${machine}\n\n${text}`);
   }
 }

@@ -124,6 +124,15 @@ function build(): Command {
     .option('--host <name>', 'this host only')
     .option('--reason <text>', 'why');
   verb(
+    'policy <action> [file]',
+    'change the configuration with care: policy check, diff, apply, undo, list',
+    () => import('./commands/policy.js'),
+  )
+    .option('--yes', 'do not ask')
+    .option('--reason <text>', 'why')
+    .option('--ticket <ticket>', 'ticket of your tracker')
+    .option('--to <version>', 'with undo: a number or policy version of `policy list`');
+  verb(
     'cleanup',
     'remove every rule and set that Barricata made, and nothing else',
     () => import('./commands/cleanup.js'),

@@ -31,7 +31,7 @@ export class AlertStream {
 
   constructor(input: Input, longestLine: number, counts: ReadCounts, onBytes: (bytes: number) => void) {
     this.#counts = counts;
-    this.#reader = new EveReader(longestLine, undefined, (record) => this.#parse(record));
+    this.#reader = new EveReader(longestLine, { parse: (record) => this.#parse(record) });
     this.#blocks = input.blocks(longestLine, () => this.#reader.passedOver(), onBytes);
   }
 

@@ -31,7 +31,7 @@ export class EveLines {
 
   constructor(options: EveLinesOptions) {
     this.#o = options;
-    this.reader = new EveReader(options.longestLine, options.onOther);
+    this.reader = new EveReader(options.longestLine, { onOther: options.onOther });
   }
 
   /**

@@ -18,10 +18,13 @@ function isBlank(byte: number | undefined): boolean {
   return byte === 32 || byte === 9;
 }
 
-type ParseAlert = (record: unknown) => EveAlert | UnusableCause;
-
 /** A record that is no alert: the line is `buffer[start, end)`, and the value of its `event_type` begins at `value`. */
 export type OtherRecord = (buffer: Buffer, start: number, value: number, end: number) => void;
+
+export interface EveReaderOptions {
+  readonly parse?: (record: unknown) => EveAlert | UnusableCause;
+  readonly onOther?: OtherRecord | undefined;
+}
 
 /**
  * Finds the lines that carry an alert and reads only those.
@@ -38,7 +41,7 @@ export type OtherRecord = (buffer: Buffer, start: number, value: number, end: nu
  */
 export class EveReader {
   readonly #longestLine: number;
-  readonly #parse: ParseAlert;
+  readonly #parse: (record: unknown) => EveAlert | UnusableCause;
   readonly unusable = new Counters<UnusableCause>();
   /** Lines and usable alerts so far. */
   lines = 0;
@@ -52,13 +55,13 @@ export class EveReader {
 
   /**
    * @param longestLine bytes; longer lines are passed over and counted
-   * @param onOther told of every record of another type
    * @param parse reads a record whose text says that it is an alert
+   * @param onOther told of every record of another type
    */
-  constructor(longestLine: number, onOther?: OtherRecord, parse: ParseAlert = parseAlert) {
+  constructor(longestLine: number, { parse = parseAlert, onOther }: EveReaderOptions = {}) {
     this.#longestLine = longestLine;
-    this.#onOther = onOther;
     this.#parse = parse;
+    this.#onOther = onOther;
   }
 
   /**

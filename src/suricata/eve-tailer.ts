@@ -91,7 +91,7 @@ export class EveTailer {
   constructor(options: EveTailerOptions) {
     this.#options = options;
     this.#bookmark = options.bookmark;
-    this.#reader = new EveReader(options.longestLine, options.onOther);
+    this.#reader = new EveReader(options.longestLine, { onOther: options.onOther });
     this.#grewAt = options.clock.monotonic();
     this.#caughtUpAt = options.clock.now();
     this.#generations = new Generations({ ...options, onEvent: (event, detail) => this.#onEvent(event, detail) });

@@ -16,7 +16,7 @@ const HOUR = Date.UTC(2026, 10, 22, 16);
 function read(...lines: readonly string[]): { readonly records: ContactRecord[]; readonly unreadable: number } {
   const records: ContactRecord[] = [];
   const contacts = new ContactReader((record) => records.push({ ...record }));
-  const reader = new EveReader(1 << 20, (...line) => contacts.read(...line));
+  const reader = new EveReader(1 << 20, { onOther: (...line) => contacts.read(...line) });
   const buffer = Buffer.from(`${lines.join('\n')}\n`);
   reader.read(buffer, 0, buffer.length, [], 100);
   return { records, unreadable: contacts.unreadable };
