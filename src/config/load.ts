@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument, stringify, visit } from 'yaml';
+import { type Document, isMap, isNode, isSeq, LineCounter, type Node, parseDocument, stringify, visit } from 'yaml';
 import { messageOf } from '../base/errors.js';
 import { build, type WrittenLine } from './build.js';
 import type { Config } from './config.js';
@@ -66,8 +66,8 @@ const YAML_FIXES: Readonly<Record<string, string>> = {
  * @param file the name that messages give
  */
 export function parseConfig(text: string, file: string): Config {
-  const { written, itemIn } = readDocument(text, file);
-  return build(written, file, itemIn('policy'), (index) => itemIn('never_ban')(index)?.line ?? 0);
+  const { written, policyLine, lineIn } = readDocument(text, file);
+  return build(written, file, policyLine, lineIn('never_ban'));
 }
 
 /** One file as it is written, and as it is meant. */
@@ -76,8 +76,10 @@ export interface ConfigDocument {
   readonly root: Readonly<Record<string, unknown>>;
   /** In plain units, with the defaults. */
   readonly written: Written;
-  /** Where an item of a list at the top stands, by its position; `null` where the file has none. */
-  readonly itemIn: (list: string) => (index: number) => WrittenLine | null;
+  /** The 1-based line of an item of a list at the top, by its position; 0 where the file has none. */
+  readonly lineIn: (list: string) => (index: number) => number;
+  /** A policy line as it stands in the file, by its position; `null` where the file has none. */
+  readonly policyLine: (index: number) => WrittenLine | null;
 }
 
 /** @throws ConfigError `not_yaml`, `invalid` */
@@ -127,21 +129,34 @@ export function readDocument(text: string, file: string): ConfigDocument {
       [...broken, ...found].sort((a, b) => a.line - b.line),
     );
   }
-  const itemIn = (list: string) => (index: number) => itemOf(document, lines, list, index);
-  return { root: root as Record<string, unknown>, written: read.data, itemIn };
+  return {
+    root: root as Record<string, unknown>,
+    written: read.data,
+    lineIn: (list) => (index) => itemLine(document, lines, list, index),
+    policyLine: (index) => policyLine(document, lines, index),
+  };
 }
 
 /** Longest text of a policy line that is kept to be quoted. */
 const QUOTED = 500;
 
-/** An item of a list at the top of the file; `null` where the file has none. */
-function itemOf(document: Document.Parsed, lines: LineCounter, key: string, index: number): WrittenLine | null {
-  const list = isMap(document.contents) ? document.contents.get(key, true) : null;
-  const item = isSeq(list) ? list.items[index] : undefined;
-  if (!isNode(item) || !item.range) return null;
+function policyLine(document: Document.Parsed, lines: LineCounter, index: number): WrittenLine | null {
+  const item = itemOf(document, 'policy', index);
+  if (!item?.range) return null;
   const text = stringify(item.toJS(document), { collectionStyle: 'flow', lineWidth: 0 }).trim();
   const quoted = text.length > QUOTED ? `${text.slice(0, QUOTED - 1)}…` : text;
   return { line: lines.linePos(item.range[0]).line, text: quoted };
+}
+
+function itemLine(document: Document.Parsed, lines: LineCounter, key: string, index: number): number {
+  const range = itemOf(document, key, index)?.range;
+  return range ? lines.linePos(range[0]).line : 0;
+}
+
+function itemOf(document: Document.Parsed, key: string, index: number): Node | null {
+  const list = isMap(document.contents) ? document.contents.get(key, true) : null;
+  const item = isSeq(list) ? list.items[index] : undefined;
+  return isNode(item) ? item : null;
 }
 
 function keyAt(text: string, offset: number): string {
