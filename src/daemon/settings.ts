@@ -26,7 +26,6 @@ const TAKEN_UP = {
     trustedProxies: 'now',
     metadataActions: 'now',
   },
-  quarantine: 'now',
   filter: 'now',
   policy: 'now',
   otherwise: 'now',
