@@ -118,6 +118,7 @@ function build(): Command {
       'rules of Suricata, for what alerts do not say and for captures; may be repeated',
       repeated,
     )
+    .option('--quarantine', 'take the rules of --rules for new: they only would ban, until they pass')
     .option('--compare-naive', 'count what "ban src_ip at severity 1-2" would have banned');
   verb('mode [what...]', 'show or set: observe, enforce, off, pause DURATION', () => import('./commands/mode.js'))
     .option('--host <name>', 'this host only')

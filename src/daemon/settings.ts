@@ -39,6 +39,7 @@ const TAKEN_UP = {
     unprovenNeverOver: 'now',
   },
   repeatOffenders: 'now',
+  quarantine: 'now',
   history: 'start',
   redis: 'start',
   enforcement: { backend: 'start', iptables: 'start', outbound: 'start', onStop: 'start' },
