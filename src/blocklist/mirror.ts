@@ -21,9 +21,9 @@ import { DirtyKeys } from './dirty-keys.js';
 import { blocklistError } from './errors.js';
 import { Facts } from './facts.js';
 import { FullWalk, READ_AT_MOST } from './full-walk.js';
-import { breathe, Intake, type Outcome, outcome } from './intake.js';
+import { Intake, type Outcome, outcome } from './intake.js';
 import { type EntryId, LETTER } from './keys.js';
-import { Level, listOf } from './level.js';
+import { Level } from './level.js';
 import type { MirrorOptions } from './mirror-options.js';
 import type { EffectiveMode } from './mode.js';
 import { ModeMemory } from './mode-memory.js';
@@ -143,19 +143,6 @@ export class Mirror implements Service, Desired {
     return this.#complete || list === 'allow' ? this.level.entries(list) : this.level.offlineEntries();
   }
 
-  /** Whether the mode keys were read since the start. Until then `mode` is the last known one, or the file's. */
-  get modeKnown(): boolean {
-    return this.#modes.known;
-  }
-
-  /**
-   * Waits until the mode keys were read.
-   * @returns false when that took longer than `ms`; the last known mode, or the file's, rules then
-   */
-  modeReady(ms: number): Promise<boolean> {
-    return this.#modes.ready(ms);
-  }
-
   get mode(): EffectiveMode {
     return this.#modes.mode;
   }
@@ -247,21 +234,9 @@ export class Mirror implements Service, Desired {
     this.#walker.wake();
   }
 
-  /** Obeys the loss: held entries leave the kernel. */
-  async dropHeld(): Promise<void> {
-    let changed = outcome().changed;
-    let count = 0;
-    for (const { id, text } of [...this.level.held()]) {
-      this.level.release(id);
-      changed[listOf(id)].push(text);
-      count += 1;
-      if (count % 1000 > 0) continue;
-      this.#intake.tell({ ban: changed.ban, allow: [] });
-      changed = { ban: [], allow: changed.allow };
-      await breathe();
-    }
-    this.#intake.tell(changed);
-    this.#o.onHeld?.(this.level.heldCount);
+  /** Obeys the loss: held entries leave the kernel, those too that are still being entered. */
+  dropHeld(): Promise<void> {
+    return this.#intake.dropHeld();
   }
 
   /**
