@@ -51,7 +51,7 @@ export class Judge {
    * @param ruleFacts what the texts of the rules say, where rules were given
    * @param newRules whether every rule that was given is taken for new, as after an update
    */
-  constructor(config: Config, ruleFacts: DecisionContext['ruleFacts'], newRules: boolean) {
+  constructor(config: Config, ruleFacts: DecisionContext['ruleFacts'], newRules = false) {
     this.config = config;
     const marks = newRules ? config.quarantine : null;
     this.#newRules = marks === null ? null : new NewRules(marks, (sid, gid) => ruleFacts(sid, gid) !== null);

@@ -18,8 +18,6 @@ function isBlank(byte: number | undefined): boolean {
   return byte === 32 || byte === 9;
 }
 
-type ParseAlert = (record: unknown) => EveAlert | UnusableCause;
-
 /** A record that is no alert: the line is `buffer[start, end)`, and the value of its `event_type` begins at `value`. */
 export type OtherRecord = (buffer: Buffer, start: number, value: number, end: number) => void;
 
@@ -43,7 +41,7 @@ export interface EveReaderOptions {
  */
 export class EveReader {
   readonly #longestLine: number;
-  readonly #parse: ParseAlert;
+  readonly #parse: (record: unknown) => EveAlert | UnusableCause;
   readonly unusable = new Counters<UnusableCause>();
   /** Lines and usable alerts so far. */
   lines = 0;
