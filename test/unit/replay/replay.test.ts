@@ -98,7 +98,13 @@ describe('a replay', () => {
   });
 
   it('protects a listed network until its day, by the time of the events', async () => {
-    const entry = { prefix: prefix('203.0.113.0/24'), reason: 'test', ticket: null, line: 0, until: START + 10 * 60_000 };
+    const entry = {
+      prefix: prefix('203.0.113.0/24'),
+      reason: 'test',
+      ticket: null,
+      line: 0,
+      until: START + 10 * 60_000,
+    };
     const config = { ...shipped, neverBan: { ...shipped.neverBan, listed: [entry] } };
     const report = await replayed([attack(5), attack(15, { id: 2 })], { config });
     expect(report).toMatchObject({ refused: 1, banned: 1 });
