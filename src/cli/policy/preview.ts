@@ -50,8 +50,8 @@ export async function preview(
   candidate: Config,
   history: AlertHistory = lastDay,
 ): Promise<Preview | { readonly none: string }> {
-  const present = new Judge(running, await factsOf(running));
-  const next = new Judge(candidate, await factsOf(candidate));
+  const present = new Judge(running, await factsOf(running), false);
+  const next = new Judge(candidate, await factsOf(candidate), false);
   const comparison = new Comparison(next, present);
   let alerts = 0;
   let from: EpochMs | null;
