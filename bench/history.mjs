@@ -125,7 +125,7 @@ const measurements = {
         const alert = alertOf(n, shape, BEGIN + Math.floor((n / perSecond) * 1000));
         batch.push(decidedOf(alert, n));
       }
-      now += 5000;
+      now = Math.min(now + 5000, BEGIN + HOUR - 1);
       const madeIn = process.cpuUsage(made);
       making += madeIn.user + madeIn.system;
       for (const one of batch) recorder.add(one);

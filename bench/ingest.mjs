@@ -84,7 +84,8 @@ const measurements = {
       table.add(record);
     });
     const result = await readAll(path, (buffer, start, value, end) => reader.read(buffer, start, value, end));
-    if (reader.unreadable > 0) throw new Error(`${reader.unreadable} contacts could not be read`);
+    if (contacts === 0 || reader.unreadable > 0)
+      throw new Error(`${contacts} contacts, ${reader.unreadable} unreadable`);
     return { ...result, contacts };
   },
 

@@ -62,6 +62,8 @@ export class Intake {
   /** Keys seen while a long settlement runs; what it found of them is older. */
   #seenMeanwhile: Set<EntryId> | null = null;
   #settling = 0;
+  /** Losses that are being entered as held, piece by piece. */
+  #entering = 0;
   /** Redis time minus our time, in ms. */
   skew = 0;
   /** When the loss that is held now began. */
@@ -151,16 +153,18 @@ export class Intake {
     const early = out.gone.filter(({ until, told }) => !told && until > now + DUE);
     const held = this.#guard.judge(early, { ban: level.sizeOf('ban'), allow: level.sizeOf('allow') }, now);
     const kept = new Set<Loss>(held);
-    if (held.length > 0) this.#holdBegins();
-    await this.#settleGone(out, kept);
-    if (held.length > 0) {
-      // Losses of earlier batches, obeyed then, belong to this one.
-      const now = new Set<Loss>(early);
-      await this.#hold(
-        held.filter((loss) => !now.has(loss)),
-        held.length,
-        out,
-      );
+    if (held.length === 0) await this.#settleGone(out, kept);
+    else {
+      await this.#entered(async () => {
+        await this.#settleGone(out, kept);
+        // Losses of earlier batches, obeyed then, belong to this one.
+        const now = new Set<Loss>(early);
+        await this.#hold(
+          held.filter((loss) => !now.has(loss)),
+          held.length,
+          out,
+        );
+      });
     }
     this.tell(out.changed);
     if (out.written.length > 0) edits?.written(out.written);
@@ -192,16 +196,43 @@ export class Intake {
     }
   }
 
-  #holdBegins(): void {
+  /** Lets every held entry go, those too that are still being entered. */
+  async dropHeld(): Promise<void> {
+    const { level, onHeld } = this.#o;
+    let more: boolean;
+    do {
+      more = this.#entering > 0;
+      const out = outcome();
+      let count = 0;
+      for (const { id, text } of [...level.held()]) {
+        level.release(id);
+        out.changed[listOf(id)].push(text);
+        count += 1;
+        if (count % CHUNK > 0) continue;
+        this.#tellBans(out);
+        await breathe();
+      }
+      this.tell(out.changed);
+      if (more) await breathe();
+    } while (more);
+    onHeld?.(level.heldCount);
+  }
+
+  async #entered(enter: () => Promise<void>): Promise<void> {
     if (this.#o.level.heldCount === 0) this.heldSince = this.#o.clock.now();
+    this.#entering += 1;
+    try {
+      await enter();
+    } finally {
+      this.#entering -= 1;
+    }
   }
 
   /** What the kernel held at start and Redis lacks: held when it is most of it, else a person's unbans. */
   async judgeKernel(losses: readonly Loss[], before: Readonly<Record<ListName, number>>, out: Outcome): Promise<void> {
     const kept = this.#guard.judge(losses, before, this.#o.clock.now());
     if (kept.length > 0) {
-      this.#holdBegins();
-      await this.#hold(kept, kept.length, out);
+      await this.#entered(() => this.#hold(kept, kept.length, out));
     } else if (losses.length > 0) this.#o.edits?.unbanned(losses);
   }
 

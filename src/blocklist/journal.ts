@@ -11,7 +11,7 @@ import { decodeValue, type StoredRecord } from './record.js';
 export interface JournalEntry {
   /** ISO 8601 UTC. */
   readonly at: string;
-  /** `ban extend would flag acknowledge reopen unban edit note allow disallow mode loss_held loss_accepted restore pardon suppress baseline quarantine promote`. */
+  /** `ban extend would flag acknowledge reopen unban edit note allow disallow mode policy loss_held loss_accepted restore pardon suppress baseline quarantine promote`. */
   readonly act: string;
   /** Canonical prefix text, or what the act is about. */
   readonly address: string;

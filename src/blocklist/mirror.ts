@@ -20,10 +20,10 @@ import type { Refusal } from '../protection/admits.js';
 import { DirtyKeys } from './dirty-keys.js';
 import { blocklistError } from './errors.js';
 import { Facts } from './facts.js';
-import { breathe, Intake, type Outcome, outcome, type WrittenKey } from './intake.js';
-import { kernelLosses } from './kernel-memory.js';
-import { type EntryId, type EntryKind, LETTER, suffixOf } from './keys.js';
-import { Level, listOf } from './level.js';
+import { FullWalk, READ_AT_MOST } from './full-walk.js';
+import { Intake, type Outcome, outcome } from './intake.js';
+import { type EntryId, LETTER } from './keys.js';
+import { Level } from './level.js';
 import type { MirrorOptions } from './mirror-options.js';
 import type { EffectiveMode } from './mode.js';
 import { ModeMemory } from './mode-memory.js';
@@ -31,10 +31,7 @@ import { ModeWatch } from './mode-watch.js';
 import { Refusals } from './refusals.js';
 import type { StoredEntry } from './store.js';
 import { Tracking } from './tracking.js';
-import { type Found, walkPages } from './walk-pages.js';
 
-const ENTRY_KINDS: readonly EntryKind[] = ['allow', 'ban', 'local'];
-const READ_AT_MOST = 1000;
 /** A key that goes this soon after a loss is held is part of it, in ms. */
 const LOSS_GOES_ON = 10_000;
 
@@ -48,6 +45,7 @@ export class Mirror implements Service, Desired {
   readonly #modes: ModeWatch;
   readonly #tracking: Tracking;
   readonly #walker: BoundedRunner;
+  readonly #fullWalk: FullWalk;
   readonly #dirty = new DirtyKeys();
   readonly #dirtyFacts = new Set<string>();
   #draining: Promise<void> | null = null;
@@ -55,7 +53,6 @@ export class Mirror implements Service, Desired {
   #complete = false;
   #walkCost = 0;
   #walkFailed = false;
-  #brokenOff = false;
   #walks = 0;
   /** The server told that a database was emptied, and no walk has judged that yet. */
   #flushed = false;
@@ -82,6 +79,16 @@ export class Mirror implements Service, Desired {
         options.onHeld?.(held);
       },
       edits: options.edits,
+    });
+    this.#fullWalk = new FullWalk({
+      ...options,
+      level: this.level,
+      facts: this.facts,
+      refusals: this.refusals,
+      intake: this.#intake,
+      dirty: this.#dirty,
+      drain: () => this.#drain(),
+      read: (ids, out) => this.#read(ids, out),
     });
     this.#tracking = new Tracking({
       connection,
@@ -134,19 +141,6 @@ export class Mirror implements Service, Desired {
 
   entries(list: ListName): Iterable<readonly [text: string, until: EpochMs]> {
     return this.#complete || list === 'allow' ? this.level.entries(list) : this.level.offlineEntries();
-  }
-
-  /** Whether the mode keys were read since the start. Until then `mode` is the last known one, or the file's. */
-  get modeKnown(): boolean {
-    return this.#modes.known;
-  }
-
-  /**
-   * Waits until the mode keys were read.
-   * @returns false when that took longer than `ms`; the last known mode, or the file's, rules then
-   */
-  modeReady(ms: number): Promise<boolean> {
-    return this.#modes.ready(ms);
   }
 
   get mode(): EffectiveMode {
@@ -240,21 +234,9 @@ export class Mirror implements Service, Desired {
     this.#walker.wake();
   }
 
-  /** Obeys the loss: held entries leave the kernel. */
-  async dropHeld(): Promise<void> {
-    let changed = outcome().changed;
-    let count = 0;
-    for (const { id, text } of [...this.level.held()]) {
-      this.level.release(id);
-      changed[listOf(id)].push(text);
-      count += 1;
-      if (count % 1000 > 0) continue;
-      this.#intake.tell({ ban: changed.ban, allow: [] });
-      changed = { ban: [], allow: changed.allow };
-      await breathe();
-    }
-    this.#intake.tell(changed);
-    this.#o.onHeld?.(this.level.heldCount);
+  /** Obeys the loss: held entries leave the kernel, those too that are still being entered. */
+  dropHeld(): Promise<void> {
+    return this.#intake.dropHeld();
   }
 
   /**
@@ -337,87 +319,22 @@ export class Mirror implements Service, Desired {
     }
   }
 
-  /** The full comparison. A walk that fails midway has added what it saw and removes nothing. */
   async #walk(): Promise<void> {
     const { connection, clock } = this.#o;
     if (!connection.up) throw connection.problem ?? blocklistError('walk', new Error('not connected'));
     const began = clock.monotonic();
     await this.#readModes('unclear');
     this.#flushed = false;
-    for (const kind of ENTRY_KINDS) this.level.tables[kind].beginWalk(this.#brokenOff);
-    this.#brokenOff = true;
-    this.facts.beginWalk();
-    this.refusals.beginWalk();
-    const refused = new Set(this.refusals.ids());
-    const found: Found = { facts: [], bans: [], refused };
-    const intake = this.#intake;
-    try {
-      await walkPages({ ...this.#o, intake, isFirst: !this.#complete }, found);
-    } finally {
-      // An allow entry counts before the bans that the same walk found.
-      await this.#tellBans(found.bans);
-    }
-    for (let at = 0; at < found.facts.length; at += READ_AT_MOST) {
-      await this.facts.read(found.facts.slice(at, at + READ_AT_MOST));
-    }
-    await this.#drain();
-    await this.#sweep();
-    for (const id of refused) if (!this.#dirty.has(id)) this.refusals.forget(id);
-    this.facts.endWalk();
-    this.refusals.endWalk();
-    this.level.forgetEnded();
-    if (!this.#complete) await this.#compareWithKernel();
+    await this.#fullWalk.run(!this.#complete);
     if (this.level.heldCount === 0) this.facts.modes.walked(clock.now());
     this.#modes.note();
-    this.#walkFailed = this.#brokenOff = false;
+    this.#walkFailed = false;
     this.#walks += 1;
     this.#walkCost = clock.monotonic() - began;
     if (!this.#complete) {
       this.#complete = true;
       this.#o.onChange('all');
-      this.#o.edits?.all?.(this.#everyKey());
+      this.#o.edits?.all?.(this.#fullWalk.everyKey());
     }
-  }
-
-  async #tellBans(bans: readonly string[]): Promise<void> {
-    for (let at = 0; at < bans.length; at += READ_AT_MOST) {
-      this.#intake.tell({ ban: bans.slice(at, at + READ_AT_MOST), allow: [] });
-      await breathe();
-    }
-  }
-
-  /** Read as it is consumed, so that no second copy of all keys is held. */
-  *#everyKey(): Generator<WrittenKey> {
-    for (const kind of ENTRY_KINDS) {
-      for (const suffix of this.level.tables[kind].suffixes()) yield [LETTER[kind] + suffix, true];
-    }
-  }
-
-  /** Keys that the walk did not see are read once more by name; those gone are judged together. */
-  async #sweep(): Promise<void> {
-    const out = outcome();
-    for (const kind of ENTRY_KINDS) {
-      const unseen: EntryId[] = [];
-      for (const suffix of this.level.tables[kind].unseen()) {
-        const id = LETTER[kind] + suffix;
-        if (!this.#dirty.has(id)) unseen.push(id);
-      }
-      for (let at = 0; at < unseen.length; at += READ_AT_MOST) {
-        await this.#read(unseen.slice(at, at + READ_AT_MOST), out);
-      }
-    }
-    // A key that an event settled while others were read is no longer in its table.
-    const still = out.gone.filter(({ id }) => this.level.tableOf(id).textOf(suffixOf(id)) !== undefined);
-    await this.#intake.settle({ ...out, gone: still });
-  }
-
-  /** At the first walk: what the kernel holds and Redis does not was removed meanwhile, or Redis lost it. */
-  async #compareWithKernel(): Promise<void> {
-    const { kernelAtStart } = this.#o;
-    if (kernelAtStart === undefined) return;
-    const out = outcome();
-    const found = await kernelLosses(kernelAtStart(), this.level, this.#o);
-    const before = { ban: found.ban.count, allow: found.allow.count };
-    await this.#intake.judgeKernel([...found.allow.losses, ...found.ban.losses], before, out);
   }
 }

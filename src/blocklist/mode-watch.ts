@@ -17,7 +17,6 @@ export interface ModeWatchOptions {
 export class ModeWatch {
   readonly #o: ModeWatchOptions;
   readonly #facts: Facts;
-  readonly #waiting = new Set<() => void>();
   readonly #said = new Map<string, string>();
   #told: EffectiveMode | null = null;
   #known = false;
@@ -26,10 +25,6 @@ export class ModeWatch {
   constructor(options: ModeWatchOptions, facts: Facts) {
     this.#o = options;
     this.#facts = facts;
-  }
-
-  get known(): boolean {
-    return this.#known;
   }
 
   get mode(): EffectiveMode {
@@ -43,27 +38,10 @@ export class ModeWatch {
     await this.#facts.modes.load();
   }
 
-  /** See `Mirror.modeReady`. */
-  async ready(ms: number): Promise<boolean> {
-    if (!this.#known) {
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          cancel();
-          this.#waiting.delete(done);
-          resolve();
-        };
-        const cancel = this.#o.clock.after(ms, done);
-        this.#waiting.add(done);
-      });
-    }
-    return this.#known;
-  }
-
   /** Reads the mode keys; see `Facts.readModes`. @throws BlocklistError */
   async read(missing: 'removed' | 'emptied' | 'unclear'): Promise<void> {
     const said = await this.#facts.readModes(missing);
     this.#known = true;
-    for (const done of [...this.#waiting]) done();
     this.note();
     for (const [key, value] of said) {
       if (this.#said.get(key) === value) continue;

@@ -118,10 +118,20 @@ function build(): Command {
       'rules of Suricata, for what alerts do not say and for captures; may be repeated',
       repeated,
     )
+    .option('--quarantine', 'take the rules of --rules for new: they only would ban, until they pass')
     .option('--compare-naive', 'count what "ban src_ip at severity 1-2" would have banned');
   verb('mode [what...]', 'show or set: observe, enforce, off, pause DURATION', () => import('./commands/mode.js'))
     .option('--host <name>', 'this host only')
     .option('--reason <text>', 'why');
+  verb(
+    'policy <action> [file]',
+    'change the configuration with care: policy check, diff, apply, undo, list',
+    () => import('./commands/policy.js'),
+  )
+    .option('--yes', 'do not ask')
+    .option('--reason <text>', 'why')
+    .option('--ticket <ticket>', 'ticket of your tracker')
+    .option('--to <version>', 'with undo: a number or policy version of `policy list`');
   verb(
     'cleanup',
     'remove every rule and set that Barricata made, and nothing else',

@@ -62,8 +62,13 @@ async function fromHistory(
     return { seen: [], coverage: null };
   }
   try {
-    const answer = await new History(historyDirectory(config)).alerts({ address, judged: true, limit: AT_MOST });
-    return { seen: answer.rows.map(seenOfRow), coverage: coverageOf(answer) };
+    const history = new History(historyDirectory(config));
+    const judged = await history.alerts({ address, judged: true, limit: AT_MOST });
+    // A flag is about the inside host, while what was judged is the outside end.
+    const flags = await history.alerts({ address, decision: 'flag', limit: AT_MOST });
+    const flagged = flags.rows.filter(({ candidate }) => candidate !== address.text);
+    const rows = [...judged.rows, ...flagged].sort((a, b) => b.last - a.last);
+    return { seen: rows.map(seenOfRow), coverage: coverageOf(judged) };
   } catch (error) {
     if (!(error instanceof HistoryError)) throw error;
     unread.push(`history: ${messageOf(error)}`);

@@ -6,7 +6,7 @@ import type { Config, NeverBanEntry, PolicyLine } from './config.js';
 import { schema, type Written } from './schema.js';
 
 /** Text that is the same for the same meaning: keys sorted, defaults filled in, networks and expressions as text. */
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   if (value === Number.POSITIVE_INFINITY) return '"forever"';
   if (value instanceof RegExp) return JSON.stringify(String(value));
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
@@ -21,12 +21,12 @@ function canonical(value: unknown): string {
 }
 
 /** Whether the private redis-server is the store: unless another is named. */
-function isEmbedded(redis: Written['redis']): boolean {
+export function isEmbedded(redis: Written['redis']): boolean {
   return redis.embedded ?? (redis.url === undefined && redis.sentinels === undefined && redis.cluster === undefined);
 }
 
 /** 12 hex digits over everything the file means, except this host's own name. */
-function versionOf(written: Written): string {
+export function versionOf(written: Written): string {
   const { host: _, ...shared } = written;
   const redis = { ...written.redis, embedded: isEmbedded(written.redis) };
   return createHash('sha256')
@@ -59,15 +59,18 @@ function inactiveKeys(written: Written): string[] {
   return keys;
 }
 
-function neverBan(written: Written): Config['neverBan'] {
+function neverBan(written: Written, lineOf: (index: number) => number): Config['neverBan'] {
   const listed: NeverBanEntry[] = [];
-  for (const entry of written.never_ban) {
+  for (const [index, entry] of written.never_ban.entries()) {
     if (typeof entry === 'string') continue;
-    if ('text' in entry) listed.push({ prefix: entry, reason: 'listed under never_ban', ticket: null, until: null });
+    const line = lineOf(index);
+    if ('text' in entry)
+      listed.push({ prefix: entry, line, reason: 'listed under never_ban', ticket: null, until: null });
     else {
       const { until } = entry;
       listed.push({
         prefix: entry.address,
+        line,
         reason: entry.reason ?? 'listed under never_ban',
         ticket: entry.ticket ?? null,
         until:
@@ -110,8 +113,14 @@ export type WrittenLine = Required<Pick<PolicyLine, 'line' | 'text'>>;
 /**
  * Makes the configuration of what the schema read.
  * @param lineOf where a policy line stands by its position, `null` where the file has none
+ * @param neverBanLineOf the 1-based line of an entry of `never_ban`, 0 where the file has none
  */
-export function build(written: Written, file: string, lineOf: (index: number) => WrittenLine | null): Config {
+export function build(
+  written: Written,
+  file: string,
+  lineOf: (index: number) => WrittenLine | null,
+  neverBanLineOf: (index: number) => number,
+): Config {
   const { suricata, limits, redis, enforcement, queue, history } = written;
   const policy: PolicyLine[] = written.policy.map((line, index) => ({ ...line, line: 0, ...lineOf(index) }));
   return {
@@ -123,7 +132,7 @@ export function build(written: Written, file: string, lineOf: (index: number) =>
     run: written.run,
     timeZone: written.time_zone,
     home: written.home,
-    neverBan: neverBan(written),
+    neverBan: neverBan(written, neverBanLineOf),
     bannablePrivate: written.bannable_private,
     suricata: {
       eve: suricata.eve,

@@ -11,6 +11,8 @@ export type ModeName = 'enforce' | 'observe' | 'off';
 /** One listed network that is never banned. */
 export interface NeverBanEntry {
   readonly prefix: Prefix;
+  /** 1-based line in the file; 0 where the file has none. */
+  readonly line: number;
   readonly reason: string;
   readonly ticket: string | null;
   /** End of the day named by `until`, in `time_zone`; `null` = for good. */

@@ -5,7 +5,7 @@ import { build, type WrittenLine } from './build.js';
 import type { Config } from './config.js';
 import { ConfigError, type ConfigProblem } from './errors.js';
 import { problemsOf } from './problems.js';
-import { schema } from './schema.js';
+import { schema, type Written } from './schema.js';
 
 const LARGEST_FILE = 4 * 2 ** 20;
 
@@ -14,10 +14,14 @@ const LARGEST_FILE = 4 * 2 ** 20;
  * @throws ConfigError with every problem at once: `unreadable`, `not_yaml` or `invalid`
  */
 export function loadConfig(file: string): Config {
-  return parseConfig(readText(file), file);
+  return parseConfig(readConfigText(file), file);
 }
 
-function readText(file: string): string {
+/**
+ * The text of the file, for whoever has to keep or quote it.
+ * @throws ConfigError `unreadable`, `not_yaml`
+ */
+export function readConfigText(file: string): string {
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
@@ -62,6 +66,22 @@ const YAML_FIXES: Readonly<Record<string, string>> = {
  * @param file the name that messages give
  */
 export function parseConfig(text: string, file: string): Config {
+  const { written, itemIn } = readDocument(text, file);
+  return build(written, file, itemIn('policy'), (index) => itemIn('never_ban')(index)?.line ?? 0);
+}
+
+/** One file as it is written, and as it is meant. */
+export interface ConfigDocument {
+  /** In the words of the file; what it leaves out is not there. */
+  readonly root: Readonly<Record<string, unknown>>;
+  /** In plain units, with the defaults. */
+  readonly written: Written;
+  /** Where an item of a list at the top stands, by its position; `null` where the file has none. */
+  readonly itemIn: (list: string) => (index: number) => WrittenLine | null;
+}
+
+/** @throws ConfigError `not_yaml`, `invalid` */
+export function readDocument(text: string, file: string): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, { version: '1.2', schema: 'core', lineCounter: lines, prettyErrors: false });
   const broken: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) => ({
@@ -107,14 +127,16 @@ export function parseConfig(text: string, file: string): Config {
       [...broken, ...found].sort((a, b) => a.line - b.line),
     );
   }
-  return build(read.data, file, (index) => policyLine(document, lines, index));
+  const itemIn = (list: string) => (index: number) => itemOf(document, lines, list, index);
+  return { root: root as Record<string, unknown>, written: read.data, itemIn };
 }
 
 /** Longest text of a policy line that is kept to be quoted. */
 const QUOTED = 500;
 
-function policyLine(document: Document.Parsed, lines: LineCounter, index: number): WrittenLine | null {
-  const list = isMap(document.contents) ? document.contents.get('policy', true) : null;
+/** An item of a list at the top of the file; `null` where the file has none. */
+function itemOf(document: Document.Parsed, lines: LineCounter, key: string, index: number): WrittenLine | null {
+  const list = isMap(document.contents) ? document.contents.get(key, true) : null;
   const item = isSeq(list) ? list.items[index] : undefined;
   if (!isNode(item) || !item.range) return null;
   const text = stringify(item.toJS(document), { collectionStyle: 'flow', lineWidth: 0 }).trim();

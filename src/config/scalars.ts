@@ -10,6 +10,7 @@ import { FOREVER, type Seconds } from '../base/clock.js';
 import { formatDuration, parseDuration } from '../base/duration.js';
 import { isProblem, type Prefix, parsePrefix } from '../net/prefix.js';
 import type { PolicyAction } from './config.js';
+import { withoutSecrets } from './secrets.js';
 
 const SEPARATOR = '\n';
 
@@ -28,7 +29,7 @@ export function said(text: string): { readonly message: string; readonly fix: st
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'object') return Array.isArray(value) ? 'a list' : 'a mapping';
-  const line = String(value).replace(/\s+/g, ' ');
+  const line = withoutSecrets(String(value)).replace(/\s+/g, ' ');
   return `"${line.length > 60 ? `${line.slice(0, 57)}...` : line}"`;
 }
 
@@ -135,9 +136,9 @@ export const network = form<Prefix>(
 
 /** The value alone or a list of values; always gives a list. */
 export function listOf<T extends z.ZodType>(item: T, least = 0, emptyFix = 'write at least one') {
-  return z
-    .union([item, z.array(item).min(least, say('is empty', emptyFix))])
-    .transform((value) => (Array.isArray(value) ? value : [value]) as z.output<T>[]);
+  // The value alone is made a list by itself: it may be an array in its turn, such as a range.
+  const alone = item.transform((value) => [value as z.output<T>]);
+  return z.union([alone, z.array(item).min(least, say('is empty', emptyFix))]);
 }
 
 /** `true`/`false`, also as `on`/`off` and `yes`/`no`, which YAML 1.2 reads as text. */

@@ -41,8 +41,9 @@ import { Heartbeat } from './heartbeat.js';
 import { Kernel } from './kernel.js';
 import { RecentDecisions } from './recent-decisions.js';
 import { redisUrl } from './redis-url.js';
-import { routesOf } from './routes.js';
+import { type Asked, routesOf } from './routes.js';
 import { RuleQuarantine } from './rule-quarantine.js';
+import { Settings } from './settings.js';
 import { Wanted } from './wanted.js';
 
 export interface ComposeOptions {
@@ -50,15 +51,15 @@ export interface ComposeOptions {
   readonly version: string;
   readonly log: Log;
   readonly clock?: Clock;
-  /** Asked to end, by the control socket. */
-  readonly onStopAsked: () => void;
+  /** What the control socket may ask of the whole program. */
+  readonly asked: Asked;
 }
 
 /** The parts of a running Barricata; `services` in the order in which they start. */
 export type Parts = ReturnType<typeof compose>;
 
-export function compose({ config: first, version, log, clock = systemClock, onStopAsked }: ComposeOptions) {
-  const settings: { config: Config; problems: readonly string[] } = { config: first, problems: [] };
+export function compose({ config: first, version, log, clock = systemClock, asked }: ComposeOptions) {
+  const settings = new Settings(first);
   const config = () => settings.config;
   const keys = new Keys(first.redis.prefix, first.host);
   const url = redisUrl(first);
@@ -80,7 +81,9 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     keys,
     clock,
     log,
-    fileMode: first.mode,
+    get fileMode() {
+      return config().mode;
+    },
     modeFile: `${first.state}/mode.json`,
     edits,
     // Listed networks are in the allow sets and never in Redis.
@@ -135,10 +138,16 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   const store = new Store({ connection, keys, mirror, offline, clock, log });
   const offences = new Offences({ connection, keys, skew: () => mirror.skew, log });
   const limits = new BanLimits({
-    newBansPerMinute: first.limits.newBansPerMinute,
+    get newBansPerMinute() {
+      return config().limits.newBansPerMinute;
+    },
     totalBans: first.limits.totalBans,
-    knownGoodShare: first.limits.knownGoodShare,
-    whenReached: first.limits.whenReached,
+    get knownGoodShare() {
+      return config().limits.knownGoodShare;
+    },
+    get whenReached() {
+      return config().limits.whenReached;
+    },
     clock,
     isBanned: (text) => mirror.get('ban', text) !== undefined,
     total: () => mirror.status().entries,
@@ -213,7 +222,9 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
   const filterPath = new FilterPath({
     queue: new PacketQueue({
       numbers: first.queue.numbers,
-      filter: first.filter,
+      get filter() {
+        return config().filter;
+      },
       whenOverloaded: first.queue.whenOverloaded,
       dropping: first.mode === 'enforce',
       keepAlive: true,
@@ -254,7 +265,7 @@ export function compose({ config: first, version, log, clock = systemClock, onSt
     acts: new ManualActs(connection, keys, clock),
     redisCli: redisCliCommand(url),
   };
-  const control = new ControlServer(`${first.run}/control.sock`, routesOf(parts, onStopAsked));
+  const control = new ControlServer(`${first.run}/control.sock`, routesOf(parts, asked));
   let utilization = performance.eventLoopUtilization();
   const heap = new HeapRest({
     clock,

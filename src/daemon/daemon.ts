@@ -1,10 +1,9 @@
 import { messageOf } from '../base/errors.js';
 import { Lifecycle } from '../base/lifecycle.js';
 import type { Log } from '../base/log.js';
-import type { Config } from '../config/config.js';
-import { ConfigError } from '../config/errors.js';
-import { loadConfig } from '../config/load.js';
-import { compose, type Parts } from './compose.js';
+import { compose } from './compose.js';
+import type { Author } from './policy-versions.js';
+import { ConfigSource, type Reloaded } from './reload.js';
 import { describeSuricata, probeSuricata } from './suricata-probe.js';
 
 export interface DaemonOptions {
@@ -17,20 +16,8 @@ export interface DaemonOptions {
   readonly embeddedRedis: boolean;
 }
 
-/** Settings that are read once; a change of these needs a restart. */
-const FIXED = [
-  'state',
-  'run',
-  'host',
-  'redis',
-  'queue',
-  'enforcement',
-  'suricata',
-  'filter',
-  'limits',
-  'mode',
-  'history',
-] as const;
+/** The author of what the file says at the start or after a signal. */
+const NOBODY: Author = { by: null, reason: null, ticket: null };
 
 /** Exit code after a defect, and how long a stop may take then, ms. */
 const FAILED = 4;
@@ -42,7 +29,6 @@ export class Daemon {
   readonly ended: Promise<'asked' | 'failed'>;
   readonly #o: DaemonOptions;
   readonly #lifecycle: Lifecycle;
-  #parts: Parts | null = null;
   #stopping: Promise<void> | null = null;
   #end: (how: 'asked' | 'failed') => void = () => {};
   #failed = false;
@@ -64,9 +50,15 @@ export class Daemon {
    */
   async start(): Promise<void> {
     const { log, version } = this.#o;
-    const config = this.#load();
-    const parts = compose({ config, version, log, onStopAsked: () => void this.stop('asked by the command line') });
-    this.#parts = parts;
+    const source = new ConfigSource(this.#o);
+    const config = source.load();
+    const reload = (author: Author): Promise<Reloaded> => source.reload(parts, author);
+    const parts = compose({
+      config,
+      version,
+      log,
+      asked: { stop: () => void this.stop('asked by the command line'), reload },
+    });
     process.stdout.write(`${parts.redisCli}\n`);
     log.info(
       {
@@ -82,7 +74,7 @@ export class Daemon {
       this.#listen(event, (thrown) => this.#fail(event, thrown));
     this.#listen('SIGTERM', () => void this.stop('SIGTERM'));
     this.#listen('SIGINT', () => void this.stop('SIGINT'));
-    this.#listen('SIGHUP', () => this.reload());
+    this.#listen('SIGHUP', () => void reload(NOBODY));
     try {
       if (!(await this.#lifecycle.start(parts.services))) return;
     } catch (error) {
@@ -91,6 +83,7 @@ export class Daemon {
     }
     for (const key of config.inactive) log.warn({ key }, `${key} is accepted, but this version does not act on it`);
     log.info('Barricata runs');
+    void source.keep(parts, NOBODY);
     void probeSuricata(config.suricata.rules).then((probe) =>
       log[probe.running ? 'info' : 'warn'](describeSuricata(probe)),
     );
@@ -106,34 +99,6 @@ export class Daemon {
       this.#end(this.#failed ? 'failed' : 'asked');
     })();
     return this.#stopping;
-  }
-
-  /** Reads the configuration again. A bad file keeps the old one in force, and `status` says so. */
-  reload(): void {
-    const parts = this.#parts;
-    if (!parts) return;
-    const { log } = this.#o;
-    try {
-      const next = this.#load();
-      const old = parts.settings.config;
-      const fixed = FIXED.filter((key) => JSON.stringify(next[key]) !== JSON.stringify(old[key]));
-      // What cannot change while running keeps its old value, so that what is shown is what holds.
-      parts.settings.config = { ...next, ...Object.fromEntries(FIXED.map((key) => [key, old[key]])) } as Config;
-      parts.settings.problems = fixed.map((key) => `a change of ${key} waits for a restart`);
-      parts.facts.reconfigured();
-      log.info({ policy: next.policyVersion, waiting: fixed }, 'the configuration was read again');
-    } catch (error) {
-      const problems = error instanceof ConfigError ? error.message.split('\n') : [messageOf(error)];
-      parts.settings.problems = problems.map((problem) => `not taken up: ${problem}`);
-      log.error({ problems }, 'the configuration is wrong; the one before stays in force');
-    }
-  }
-
-  #load(): Config {
-    const config = loadConfig(this.#o.file);
-    const enforcement = { ...config.enforcement, onStop: this.#o.onStop ?? config.enforcement.onStop };
-    const redis = this.#o.embeddedRedis ? { ...config.redis, embedded: true, url: null } : config.redis;
-    return { ...config, enforcement, redis };
   }
 
   /**

@@ -26,6 +26,7 @@ export class FilterPath implements Service {
   readonly #runner: BoundedRunner;
   #mode: RunMode | null = null;
   #running = false;
+  #outdated = false;
   #problem: string | null = null;
 
   /** @param options.modeKnown whether the mode is the one that people set, and not only what the file says */
@@ -73,6 +74,12 @@ export class FilterPath implements Service {
     this.#runner.wake();
   }
 
+  /** The thresholds are others: the workers begin anew with them, and first packets pass unjudged meanwhile. */
+  reconfigured(): void {
+    this.#outdated = true;
+    this.#runner.wake();
+  }
+
   health(): QueueHealth {
     const health = this.#queue.health();
     return this.#running
@@ -96,18 +103,18 @@ export class FilterPath implements Service {
     }
     const wanted = this.#mode !== 'off';
     this.#queue.setDropping(this.#mode === 'enforce');
-    if (wanted === this.#running) {
-      this.#problem = null;
-      return;
-    }
-    if (wanted) {
-      await this.#queue.start();
-      this.#log.info('the packet filter runs');
-    } else {
+    if (this.#running && (!wanted || this.#outdated)) {
+      this.#outdated = false;
       this.#kernel.closeQueue();
+      this.#running = false;
       await this.#queue.stop();
     }
-    this.#running = wanted;
+    if (wanted && !this.#running) {
+      this.#outdated = false;
+      await this.#queue.start();
+      this.#running = true;
+      this.#log.info('the packet filter runs');
+    }
     this.#problem = null;
   }
 }

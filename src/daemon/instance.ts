@@ -38,7 +38,7 @@ export class Instance {
       throw new InstanceError('lock run directory', 'failed', message, error);
     }
     try {
-      if (!(await lock(file.fd))) {
+      if (!(await lockFile(file.fd))) {
         const named = await recorded(this.#run);
         const who = named === null ? '' : ` with process id ${named.pid}`;
         const message = `Barricata already runs here${who}; stop it first: barricata stop`;
@@ -66,11 +66,12 @@ export class Instance {
 }
 
 /**
- * The lock belongs to the open file, which the child shares: flock(1) takes it
+ * Takes an exclusive flock(2) without waiting; `false` when another process has it.
+ * It belongs to the open file, which the child shares: flock(1) takes it
  * and ends, this process keeps it. Every other child gets no such file, because
  * files are opened close-on-exec.
  */
-function lock(fd: number): Promise<boolean> {
+export function lockFile(fd: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const failed = (message: string, cause?: unknown) =>
       reject(new InstanceError('lock run directory', 'failed', message, cause));

@@ -1,13 +1,32 @@
 import { isProblem, parsePrefix, prefixOf } from '../net/prefix.js';
 import type { Parts } from './compose.js';
 import type { ControlRoute } from './control.js';
+import type { Author } from './policy-versions.js';
+import type { Reloaded } from './reload.js';
 import { statusOf } from './status-of.js';
 
 /** As many held bans are named, so that whoever lets them go can watch them leave the kernel. */
 const SAMPLE = 20;
 
+/** What may be asked of the whole program. */
+export interface Asked {
+  readonly stop: () => void;
+  readonly reload: (author: Author) => Promise<Reloaded>;
+}
+
+/** Which configuration runs. */
+export interface RunningConfig {
+  /** Absolute path that it was read from. */
+  readonly file: string;
+  readonly state: string;
+  /** Policy version. */
+  readonly version: string;
+  /** Its number among the kept versions; `null` when it could not be kept. */
+  readonly kept: number | null;
+}
+
 /** What the command line may ask the daemon; see `cli/` for who asks what. */
-export function routesOf(parts: Omit<Parts, 'services'>, onStopAsked: () => void): Record<string, ControlRoute> {
+export function routesOf(parts: Omit<Parts, 'services'>, asked: Asked): Record<string, ControlRoute> {
   const { kernel, reconciler, recent, mirror, facts, limits, acts, settings, history } = parts;
   const canonical = (query: URLSearchParams) => {
     const prefix = parsePrefix(query.get('address') ?? '');
@@ -17,9 +36,19 @@ export function routesOf(parts: Omit<Parts, 'services'>, onStopAsked: () => void
   return {
     '/pid': () => ({ pid: process.pid, onStop: settings.config.enforcement.onStop }),
     '/stop': () => {
-      setImmediate(onStopAsked);
+      setImmediate(asked.stop);
       return { stopping: true };
     },
+    '/config': (): RunningConfig => {
+      const { file, state, policyVersion } = settings.config;
+      return { file, state, version: policyVersion, kept: settings.kept };
+    },
+    '/reload': (query) =>
+      asked.reload({
+        by: query.get('by') || null,
+        reason: query.get('reason') || null,
+        ticket: query.get('ticket') || null,
+      }),
     '/status': () => statusOf(parts),
     '/kernel': async (query) => {
       const prefix = canonical(query);

@@ -40,6 +40,8 @@ export interface DaemonStatus {
     readonly file: string;
     readonly version: string;
     readonly problems: readonly string[];
+    /** Keys of the file whose change waits for a restart. */
+    readonly restartNeeded: readonly string[];
     readonly inactive: readonly string[];
   };
   readonly mode: RunMode;

@@ -6,14 +6,16 @@ import { type AlertRow, type DecisionKind, KINDS, OUTCOMES, untilFromJson, until
 import { addAddress, TermFilter } from './term-filter.js';
 
 /**
- * A block of alert rows in two compressed parts. The first holds, column by
- * column, what questions are asked about: times, counts, addresses, signature,
- * decision. The second holds one line of JSON a row with all the rest, which
- * only rows that are shown need.
+ * A block of alert rows in compressed parts. The first holds, column by column,
+ * what questions are asked about: times, counts, addresses, signature, decision.
+ * The others hold one line of JSON a row with all the rest, a few rows each,
+ * since most answers show one row of a block.
  */
 
 /** Rows of one block: few enough that a question about one address reads little, and enough to compress well. */
 export const ROWS_PER_BLOCK = 512;
+/** Rows of one part of details: about 32 KiB, which is as far back as deflate looks. */
+const ROWS_PER_PART = 32;
 
 /** Characters of a header that a client wrote; attribution reads no more. */
 const XFF_AT_MOST = 1000;
@@ -38,7 +40,7 @@ export interface EncodedAlerts {
   readonly to: EpochMs;
   readonly filter: TermFilter;
   /** Not yet compressed. */
-  readonly parts: readonly [keys: Buffer, details: Buffer];
+  readonly parts: readonly [keys: Buffer, ...details: Buffer[]];
 }
 
 /** The terms for a decision, for a signature, and for both together. */
@@ -84,7 +86,9 @@ export function encodeAlerts(rows: readonly AlertRow[]): EncodedAlerts {
   head.writeUInt32LE(names.length, 4);
   const keys = Buffer.concat([head, ...Object.values(columns).map(bytesOf), names]);
   for (const address of addresses.keys()) addAddress(terms, address);
-  return { from, to, filter: TermFilter.of(terms), parts: [keys, encodeDetails(rows)] };
+  const details: Buffer[] = [];
+  for (let i = 0; i < rows.length; i += ROWS_PER_PART) details.push(encodeDetails(rows.slice(i, i + ROWS_PER_PART)));
+  return { from, to, filter: TermFilter.of(terms), parts: [keys, ...details] };
 }
 
 interface Columns {
@@ -176,18 +180,28 @@ function encodeDetails(rows: readonly AlertRow[]): Buffer {
 
 /** Reads single rows of a block. */
 export class AlertDetails {
-  readonly #lines: readonly string[];
-  readonly #rules: readonly Rule[];
+  readonly #part: (place: number) => Buffer;
+  /** The part that was read last. */
+  #place = 0;
+  #lines: readonly string[] = [];
+  #rules: readonly Rule[] = [];
 
-  /** @throws SyntaxError when the bytes are not a block's */
-  constructor(bytes: Buffer) {
-    this.#lines = bytes.toString('utf8').split('\n');
+  /** @param part gives a part of the block, the keys being the first */
+  constructor(part: (place: number) => Buffer) {
+    this.#part = part;
+  }
+
+  #open(place: number): void {
+    if (this.#place === place) return;
+    this.#lines = this.#part(place).toString('utf8').split('\n');
     this.#rules = JSON.parse(this.#lines[0] ?? '') as Rule[];
+    this.#place = place;
   }
 
   /** @throws SyntaxError when there is no such row */
   row(keys: AlertKeys, i: number): AlertRow {
-    const { r, a, d, s, u, v } = JSON.parse(this.#lines[i + 1] ?? '') as Detail;
+    this.#open(1 + Math.floor(i / ROWS_PER_PART));
+    const { r, a, d, s, u, v } = JSON.parse(this.#lines[1 + (i % ROWS_PER_PART)] ?? '') as Detail;
     const first = keys.first[i] as number;
     const kind = KINDS[keys.kind[i] as number];
     const outcome = OUTCOMES[keys.outcome[i] as number];

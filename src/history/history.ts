@@ -135,7 +135,7 @@ export class History {
             const places = matching(keys, query);
             if (order === 'newest') places.reverse();
             if (places.length === 0) return [];
-            const details = new AlertDetails(part(1));
+            const details = new AlertDetails(part);
             return places.slice(0, room()).map((place) => details.row(keys, place));
           });
           if (rows.length > 0) yield rows;

@@ -163,7 +163,7 @@ export class Recorder implements Service {
     while (this.#waitingAlerts.length > 0) {
       const rows = this.#waitingAlerts.slice(0, ROWS_PER_BLOCK);
       const { parts, ...encoded } = encodeAlerts(rows);
-      const bodies = [await pack(parts[0]), await pack(parts[1])];
+      const bodies = await Promise.all(parts.map(pack));
       const lost = this.#lostSince.alerts;
       const written = this.#o.clock.now();
       const block = { ...encoded, written, rows: rows.length, lost, bodies };

@@ -52,8 +52,8 @@ export class PrefixSet<Value> {
     const leaf = path[prefix.length] as Node<Value>;
     if (leaf.entry === null) return false;
     leaf.entry = null;
-    for (let i = 0; i < path.length; i++) {
-      const node = path[i] as Node<Value>;
+    // From the leaf up: a node left empty must go, or `inside` would follow it and miss what lies beside.
+    for (const node of path.reverse()) {
       node.count -= 1;
       if (node.zero?.count === 0) node.zero = null;
       if (node.one?.count === 0) node.one = null;

@@ -56,7 +56,7 @@ export async function eveOfCapture(capture: string, options: CaptureOptions): Pr
 
 function runSuricata(capture: string, args: readonly string[]): Promise<void> {
   return new Promise((done, fail) => {
-    execFile('suricata', [...args], { maxBuffer: 64 * 2 ** 20 }, (error, _out, err) => {
+    const child = execFile('suricata', [...args], { maxBuffer: 64 * 2 ** 20 }, (error, _out, err) => {
       if (error === null) done();
       else if (error.code === 'ENOENT') {
         const message = `${capture} is a capture, and Suricata is not installed: apt install suricata`;
@@ -65,6 +65,10 @@ function runSuricata(capture: string, args: readonly string[]): Promise<void> {
         const said = err.trim().split('\n').slice(-3).join('; ');
         fail(new ReplayError('read a capture', 'suricata_failed', `Suricata could not read ${capture}: ${said}`));
       }
+    });
+    // Suricata 7 waits for a minute after it could not open the file.
+    child.stderr?.on('data', (text: string) => {
+      if (text.includes('reader thread failed to initialize')) child.kill('SIGKILL');
     });
   });
 }
@@ -115,7 +119,12 @@ function configuration(home: readonly Prefix[]): string {
           filetype: 'regular',
           filename: 'eve.json',
           xff: { enabled: 'yes', mode: 'extra-data', deployment: 'reverse', header: 'X-Forwarded-For' },
-          types: [{ alert: { metadata: 'yes', verdict: 'yes' } }, 'http', { tls: { extended: 'yes' } }, 'flow'],
+          types: [
+            { alert: { metadata: 'yes', verdict: 'yes' } },
+            { http: { extended: 'yes' } },
+            { tls: { extended: 'yes' } },
+            'flow',
+          ],
         },
       },
     ],

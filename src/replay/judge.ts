@@ -13,6 +13,7 @@ import { isInfrastructure } from '../protection/infrastructure.js';
 import type { EveAlert } from '../suricata/eve-alert.js';
 import { BanTable } from './ban-table.js';
 import { FlagTable } from './flag-table.js';
+import { NewRules } from './new-rules.js';
 import { SignatureTally } from './signature-tally.js';
 
 /** Addresses and networks whose earlier bans are remembered, so that a further one lasts longer. */
@@ -35,6 +36,7 @@ export class Judge {
   readonly signatures = new SignatureTally();
   readonly #tally: Record<Decision['kind'], number> = { ban: 0, would_ban: 0, flag: 0, note: 0, ignore: 0, refused: 0 };
   readonly #limits: BanLimits;
+  readonly #newRules: NewRules | null;
   readonly #memory = new PolicyMemory();
   readonly #past = new PastBans(OFFENDERS);
   readonly #context: { -readonly [Key in keyof DecisionContext]: DecisionContext[Key] };
@@ -45,9 +47,14 @@ export class Judge {
   /** The latest time seen: the clock of the limits only ever goes forward. */
   #latest: EpochMs = Number.NEGATIVE_INFINITY;
 
-  /** @param ruleFacts what the texts of the rules say, where rules were given */
-  constructor(config: Config, ruleFacts: DecisionContext['ruleFacts']) {
+  /**
+   * @param ruleFacts what the texts of the rules say, where rules were given
+   * @param newRules whether every rule that was given is taken for new, as after an update
+   */
+  constructor(config: Config, ruleFacts: DecisionContext['ruleFacts'], newRules = false) {
     this.config = config;
+    const marks = newRules ? config.quarantine : null;
+    this.#newRules = marks === null ? null : new NewRules(marks, (sid, gid) => ruleFacts(sid, gid) !== null);
     this.#facts = protectionFacts(config, [], null, Number.NEGATIVE_INFINITY);
     this.#context = {
       ...contextOf(config, {
@@ -79,7 +86,9 @@ export class Judge {
     if (alert.at > this.#latest) this.#latest = alert.at;
     if (alert.at < this.#factsFrom || alert.at >= this.#factsUntil) this.#protectAt(alert.at);
     this.#context.now = alert.at;
-    const decision = admitted(decide(alert, this.#context, this.#memory), this.#past, this.#context, this.#limits);
+    const asked = decide(alert, this.#context, this.#memory);
+    const kept = this.#newRules?.admit(asked, alert.at) ?? asked;
+    const decision = admitted(kept, this.#past, this.#context, this.#limits);
     this.#tally[decision.kind] += 1;
     this.signatures.add(alert, decision);
     if (decision.kind === 'ban') this.bans.add(decision.ban, alert.at);

@@ -30,6 +30,8 @@ export interface ReplayOptions {
   readonly ruleFacts: DecisionContext['ruleFacts'];
   /** Only alerts of so long before the newest record of all inputs. */
   readonly since: Seconds | null;
+  /** Take every rule that was given for new, as after an update: it only would ban at first. */
+  readonly quarantine: boolean;
   readonly compareNaive: boolean;
   readonly onProgress: (progress: Progress) => void;
 }
@@ -64,12 +66,12 @@ export interface Judged {
 
 /** @throws ReplayError when an input turns out to be damaged */
 export async function replay(options: ReplayOptions): Promise<ReplayResult> {
-  const { inputs, config, ruleFacts } = options;
+  const { inputs, config, ruleFacts, quarantine } = options;
   const progress = new PassProgress(inputs, options.since === null ? 2 : 3, options.onProgress);
   const begin = options.since === null ? null : (await newestRecord(inputs, config, progress)) - options.since * 1000;
 
-  const judge = new Judge(config, ruleFacts);
-  const present = options.against === null ? null : new Judge(options.against, ruleFacts);
+  const judge = new Judge(config, ruleFacts, quarantine);
+  const present = options.against === null ? null : new Judge(options.against, ruleFacts, quarantine);
   const comparison = present === null ? null : new Comparison(judge, present);
   const naive = options.compareNaive ? new NaiveBlocker(config.home) : null;
   const flows = new AlertedFlows();

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import {
   BLOCK_MS,
@@ -10,6 +11,12 @@ import {
 } from './eve-redis.js';
 
 /**
+ * How often (ms) it is looked for lines that were moved and not handed on. There
+ * are none, unless a command of a connection that was given up is executed late.
+ */
+const SEEK_MS = 10_000;
+
+/**
  * A Redis list. Lines are moved to a list of this host, `<list>:barricata:<host>`,
  * and removed from there when their effects are stored; what a kill left there
  * comes first. In that list the oldest line is the rightmost.
@@ -18,16 +25,19 @@ export class EveRedisList implements RedisQueue {
   readonly #link: RedisLink;
   readonly #list: string;
   readonly #processing: string;
+  readonly #clock: Clock;
   /** The end at which the oldest line is: RIGHT for `mode: list` and `lpush` of Suricata, LEFT for `rpush`. */
   #oldest: 'LEFT' | 'RIGHT' = 'RIGHT';
   #takingAgain = true;
+  #soughtAt = Number.NEGATIVE_INFINITY;
   #taken: readonly Buffer[] = [];
   #report: Report = () => {};
 
-  constructor(link: RedisLink, list: string, host: string) {
+  constructor(link: RedisLink, list: string, host: string, clock: Clock) {
     this.#link = link;
     this.#list = list;
     this.#processing = `${list}:barricata:${host}`;
+    this.#clock = clock;
   }
 
   async begin(report: Report): Promise<void> {
@@ -39,7 +49,9 @@ export class EveRedisList implements RedisQueue {
   }
 
   async take(most: number): Promise<readonly Buffer[]> {
-    if (this.#takingAgain) {
+    const now = this.#clock.monotonic();
+    if (this.#takingAgain || now - this.#soughtAt >= SEEK_MS) {
+      this.#soughtAt = now;
       const left = (await this.#link.callBuffer('LRANGE', this.#processing, -most, -1)) as Buffer[];
       this.#taken = left.reverse();
       if (left.length > 0) {
@@ -68,7 +80,9 @@ export class EveRedisList implements RedisQueue {
     try {
       const moves = Array.from({ length: most }, () => this.#link.callBuffer('LMOVE', ...move));
       const lines = (await Promise.all(moves)) as (Buffer | null)[];
-      if (lines[0] !== null) return lines.filter((line) => line !== null);
+      // Not the first alone: a line may have come between two of them.
+      const moved = lines.filter((line) => line !== null);
+      if (moved.length > 0) return moved;
       const line = (await this.#link.callBuffer('BLMOVE', ...move, BLOCK_MS / 1000)) as Buffer | null;
       return line === null ? [] : [line];
     } catch (error) {

@@ -92,9 +92,8 @@ function feedOf(entry: EveEntry, options: FeedOptions): EveFeed | null {
   if (connect === undefined || host === undefined) throw new RangeError(`${source} needs a connection and a host name`);
   const open = () => {
     const link = connect(entry.url);
-    const queue =
-      kind === 'list' ? new EveRedisList(link, entry.key, host) : new EveRedisStream(link, entry.key, host, clock);
-    return { link, queue };
+    const Queue = kind === 'list' ? EveRedisList : EveRedisStream;
+    return { link, queue: new Queue(link, entry.key, host, clock) };
   };
   return new EveRedis({ ...options, source, open });
 }

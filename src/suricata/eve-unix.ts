@@ -83,7 +83,7 @@ export class EveUnix implements EveFeed {
     const since = this.#handlingSince;
     return {
       ...this.#lines.counts(),
-      opened: this.#inode !== null,
+      opened: this.#problem === null,
       problem: this.#problem,
       lagSeconds: since === null ? 0 : (this.#o.clock.monotonic() - since) / 1000,
       events: this.#events.toJSON(),

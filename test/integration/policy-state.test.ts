@@ -277,6 +277,8 @@ describe.skipIf(!hasFeatures('redis-server'))('the state of the policy', () => {
 
     it('are kept for 30 days and listed, the latest first, and ban nobody', async () => {
       await called('192.168.50.7', 5);
+      const first = Date.now();
+      await waitFor('the next millisecond, which tells which is later', () => Date.now() > first);
       await called('2001:db8:50::7', 6, '2001:db8:9::1');
       const flags = await host.flags.list();
       expect(flags).toMatchObject([

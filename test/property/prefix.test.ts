@@ -139,6 +139,17 @@ describe('PrefixSet', () => {
     );
   });
 
+  it.each([
+    ['192.0.0.0/2', '160.0.0.0/3', '0.0.0.0/0'],
+    ['203.0.113.9', '203.0.113.8', '203.0.113.0/24'],
+    ['2001:db8::1', '2001:db8::', '2001:db8::/32'],
+  ])('finds %s inside of what also held %s before', (kept, removed, asked) => {
+    const set = new PrefixSet<true>();
+    for (const text of [kept, removed]) set.set(prefix(text), true);
+    set.delete(prefix(removed));
+    expect(set.inside(prefix(asked))?.prefix.text).toBe(kept);
+  });
+
   it('is empty again, down to its nodes, when all is removed', () => {
     fc.assert(
       fc.property(fc.uniqueArray(prefixes, { selector: (p) => p.text, maxLength: 30 }), (list) => {

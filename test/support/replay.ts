@@ -100,6 +100,7 @@ export async function replayFiles(
       against: null,
       ruleFacts: () => null,
       since: null,
+      quarantine: false,
       compareNaive: false,
       onProgress: () => undefined,
       ...options,

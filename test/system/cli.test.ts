@@ -149,6 +149,7 @@ describe.skipIf(!ready)('the command line', () => {
         'kernel sets',
         'queue',
         'alerts',
+        'rules file',
       ]),
     );
   });

@@ -30,7 +30,15 @@ function words(line: string): string[] {
 /** What a program that fell over leaves behind. */
 const CRASH = /\n\s+at \S|node:internal|Node\.js v/;
 
-const documents = ['README.md', 'docs/redis-cli.md', 'docs/policy.md', 'docs/rules.md', 'docs/history.md'];
+const documents = [
+  'README.md',
+  'docs/redis-cli.md',
+  'docs/policy.md',
+  'docs/policy-change.md',
+  'docs/rules.md',
+  'docs/history.md',
+  'docs/replay.md',
+];
 
 describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the documents', () => {
   let b: Barricata;
@@ -52,14 +60,14 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the d
   });
 
   it.each(commands)('%s: %s', (_file, line) => {
-    const [, ...args] = words(line);
+    const [, ...args] = words(line.replaceAll('/var/log/suricata/eve.json', b.eve));
     const answer = b.cli(...args);
     expect({ code: answer.code, err: answer.err }).toEqual({ code: 0, err: expect.not.stringMatching(CRASH) });
     expect(answer.out).not.toMatch(CRASH);
   });
 
   it.each(commands)('%s: %s, as JSON', (_file, line) => {
-    const [, ...args] = words(line);
+    const [, ...args] = words(line.replaceAll('/var/log/suricata/eve.json', b.eve));
     const answer = b.cli(...args, '--dry-run', '-o', 'json');
     // Nothing is banned any more when they are through.
     expect({ code: answer.code, err: answer.err }).toMatchObject({

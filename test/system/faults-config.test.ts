@@ -38,6 +38,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
     for (const word of [':1:', 'enforce', ':2:', 'home', ':3:']) expect(problems).toContain(word);
     expect(statusOf(b).config.version).toBe(version);
     expect(statusOf(b).problems.join('\n')).toContain('not taken up');
+    expect(statusOf(b).alarms).toMatchObject([{ name: 'policy_rejected', detail: expect.stringContaining(':1:') }]);
     // The command line reads the file by itself: it is told what is wrong, and where.
     expect(b.cli('status').code).toBe(2);
     expect(b.running).toBe(true);
@@ -56,6 +57,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
     expect(await waitFor(key, () => b.redis('GET', key), 3000)).toContain('penetration test');
     expect(b.redis('EXISTS', 'barricata:ban:198.51.100.2')).toBe('1');
     expect(statusOf(b).config.problems).toEqual([]);
+    expect(statusOf(b).alarms).toEqual([]);
     expect(statusOf(b).config.version).not.toBe(version);
 
     // Gone from the file, they are banned as their keys say.
@@ -72,8 +74,9 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
     await b.start();
     b.configure({ host: 'another', queue: { numbers: [200] } });
     process.kill(b.pid, 'SIGHUP');
-    await waitFor('status says so', () => statusOf(b).config.problems.length === 2);
-    expect(statusOf(b).config.problems.join()).toMatch(/host waits for a restart.*queue waits for a restart/s);
+    await waitFor('status says so', () => statusOf(b).config.restartNeeded.length === 2);
+    expect(statusOf(b).config.restartNeeded).toEqual(['host', 'queue']);
+    expect(statusOf(b).problems).toContain('restart needed for: host, queue');
     expect(statusOf(b).host).toBe('testhost');
   });
 

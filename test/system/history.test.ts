@@ -93,6 +93,26 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('histo
     expect(text).toMatch(/history is complete from \d{4}-\d\d-\d\d \d\d:\d\d UTC/);
   });
 
+  it('lets why say of an own host that it was flagged', async () => {
+    const flow = {
+      pkts_toserver: 4,
+      pkts_toclient: 3,
+      bytes_toserver: 366,
+      bytes_toclient: 331,
+      src_ip: '192.168.50.20',
+    };
+    appendFileSync(b.eve, alertLine('192.168.50.20', { dest_ip: '192.0.2.200', flow }));
+    const why = await waitFor('the flag', () => {
+      const answer = json('192.168.50.20');
+      if (answer.json<Why>().decisions.length === 0) throw new Error(answer.out);
+      return answer;
+    });
+    expect(why.code).toBe(1);
+    expect(step(why, 'attribution')).toMatchObject({ result: 'outbound' });
+    expect(step(why, 'decision')).toMatchObject({ result: 'flag' });
+    expect(json('192.0.2.200').json<Why>().decisions).toMatchObject([{ kind: 'flag' }]);
+  });
+
   it('keeps what a restart forgot before', async () => {
     await b.stop();
     await b.start();

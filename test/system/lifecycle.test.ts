@@ -203,13 +203,19 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a dae
     expect(statusOf(b).problems).toEqual(statusOf(b).problems.filter((problem) => !problem.startsWith('Redis')));
   });
 
-  it('says that a change of mode in the file waits for a restart', async () => {
+  it('takes up a change of mode in the file, unless a person set another', async () => {
     make();
     await b.start();
     b.configure({ mode: 'observe' });
     process.kill(b.pid, 'SIGHUP');
-    await waitFor('status says so', () => statusOf(b).config.problems.join().includes('mode waits for a restart'));
-    expect(statusOf(b).mode).toBe('enforce');
+    await waitFor('the mode is observe', () => statusOf(b).mode === 'observe');
+    expect(statusOf(b)).toMatchObject({ modeFrom: 'file', config: { restartNeeded: [] } });
+    b.redis('SET', 'barricata:mode', 'enforce');
+    await waitFor('the mode is enforce', () => statusOf(b).mode === 'enforce');
+    b.configure({ mode: 'off' });
+    process.kill(b.pid, 'SIGHUP');
+    await waitFor('the file was read', () => b.log.split('the configuration was read again').length === 3);
+    expect(statusOf(b)).toMatchObject({ mode: 'enforce', modeFrom: 'fleet' });
   });
 
   it('leaves the alerts to the other machine that has its name, until that is gone', async () => {

@@ -3,12 +3,14 @@ import { delimiter, join } from 'node:path';
 import { messageOf } from '../../base/errors.js';
 import type { Config } from '../../config/config.js';
 import { ConfigError } from '../../config/errors.js';
+import { loadConfig } from '../../config/load.js';
 import type { DaemonStatus } from '../../daemon/status.js';
 import { describeSuricata, probeSuricata } from '../../daemon/suricata-probe.js';
 import { libc } from '../../netlink/libc.js';
-import { configOf, daemonStatus } from '../context.js';
+import { daemonStatus } from '../context.js';
 import type { GlobalOptions } from '../options.js';
 import { EXIT, mark, outputForm, print, printable, printRows } from '../output.js';
+import { instead } from '../running.js';
 
 interface Finding {
   readonly state: 'ok' | 'warn' | 'fail';
@@ -27,7 +29,7 @@ export async function run(_args: readonly string[], options: GlobalOptions): Pro
   const findings: Finding[] = [];
   let config: Config | null = null;
   try {
-    config = await configOf(options);
+    config = loadConfig(options.config);
     findings.push(ok('configuration', `${config.file}, policy ${config.policyVersion}`));
     for (const key of config.inactive) {
       findings.push(
@@ -45,6 +47,8 @@ export async function run(_args: readonly string[], options: GlobalOptions): Pro
         fail('configuration', `${options.config}:${problem.line} ${problem.path}: ${problem.message}`, problem.fix),
       );
     }
+    // The rest is judged by what the daemon runs with.
+    config = await instead(options.config, error);
   }
   findings.push(...(await machine(config)));
   if (config) {

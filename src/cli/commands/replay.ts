@@ -23,6 +23,7 @@ interface Options extends GlobalOptions {
   readonly since?: string;
   readonly home?: readonly string[];
   readonly rules?: readonly string[];
+  readonly quarantine?: boolean;
   readonly compareNaive?: boolean;
 }
 
@@ -32,6 +33,8 @@ export async function run(files: readonly string[], options: Options): Promise<n
   if (files.filter((file) => file === '-').length > 1)
     throw new CommandExit(EXIT.usage, '- (standard input) can be read only once');
   const since = options.since === undefined ? null : durationArgument('--since', options.since);
+  if (options.quarantine && options.rules === undefined)
+    throw new CommandExit(EXIT.usage, '--quarantine holds back rules: name them with --rules FILE');
   const source: PolicySource = {
     policy: options.policy ?? null,
     config: options.config,
@@ -66,6 +69,7 @@ export async function run(files: readonly string[], options: Options): Promise<n
       against,
       ruleFacts: factsOf(rulesets),
       since,
+      quarantine: options.quarantine === true,
       compareNaive: options.compareNaive === true,
       onProgress: shows ? progressBar() : () => undefined,
     });

@@ -68,6 +68,7 @@ export function screen(s: DaemonStatus): string[] {
   const decisions = Object.entries(s.decisions).map(([kind, count]) => `${number(count)} ${kind.replaceAll('_', ' ')}`);
   if (decisions.length > 0) lines.push(row('decisions', decisions.join(', ')));
   lines.push(row('limits', `${number(s.limits.newBansLastMinute)} new bans in the last minute${knownGood(s)}`));
+  for (const { name, since } of s.alarms) lines.push(`${mark('bad', 'alarm'.padEnd(11))}${name} since ${since}`);
   for (const problem of s.problems) lines.push(`${mark('warn', 'problem'.padEnd(11))}${printable(problem)}`);
   return lines;
 }

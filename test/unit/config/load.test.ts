@@ -62,6 +62,16 @@ notify: []
 `;
 
 describe('the configuration', () => {
+  it('takes one range as a list of one', () => {
+    const line = (when: string) => `policy: [ { name: x, when: { ${when} }, then: note } ]`;
+    const { policy } = parseConfig(line('sid_range: 100-200, dest_port: 80'), 'test.yaml');
+    expect(policy[0]?.when).toEqual({ sidRange: [[100, 200]], destPort: [[80, 80]] });
+    expect(parseConfig(line('dest_port: [80, 8000-8099]'), 'test.yaml').policy[0]?.when.destPort).toEqual([
+      [80, 80],
+      [8000, 8099],
+    ]);
+  });
+
   it('of the contract loads into plain units', () => {
     const config = parseConfig(CONTRACT, 'contract.yaml');
     expect(config).toMatchObject({

@@ -34,7 +34,7 @@ function routes(rules: 'in place' | 'missing', more: object = {}): Record<string
     settings: { config: { host: 'here' } },
     ...more,
   };
-  return routesOf(parts as unknown as Parts, () => {});
+  return routesOf(parts as unknown as Parts, { stop: () => {}, reload: async () => ({ taken: false, problems: [] }) });
 }
 
 const ask = (of: Record<string, ControlRoute>, path: string, query = '') => of[path]?.(new URLSearchParams(query));

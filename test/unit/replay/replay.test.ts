@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseConfig } from '../../../src/config/load.js';
 import { prefix } from '../../../src/net/prefix.js';
+import type { DecisionContext } from '../../../src/policy/context.js';
 import { temporaryDirectory } from '../../support/eve.js';
 import {
   attack,
@@ -98,11 +99,34 @@ describe('a replay', () => {
   });
 
   it('protects a listed network until its day, by the time of the events', async () => {
-    const entry = { prefix: prefix('203.0.113.0/24'), reason: 'test', ticket: null, until: START + 10 * 60_000 };
+    const entry = {
+      prefix: prefix('203.0.113.0/24'),
+      line: 0,
+      reason: 'test',
+      ticket: null,
+      until: START + 10 * 60_000,
+    };
     const config = { ...shipped, neverBan: { ...shipped.neverBan, listed: [entry] } };
     const report = await replayed([attack(5), attack(15, { id: 2 })], { config });
     expect(report).toMatchObject({ refused: 1, banned: 1 });
     expect(report.bans[0]?.at).toBe(iso(15));
+  });
+
+  it('holds new rules back on request, until their age and hits suffice', async () => {
+    const config = { ...shipped, quarantine: { age: 3600, hits: 2 } };
+    const facts = { flow: null } as unknown as ReturnType<DecisionContext['ruleFacts']>;
+    const ruleFacts = (sid: number) => (sid === 2019232 ? facts : null);
+    const from = (n: number) => ({ id: n, from: `203.0.113.${n}` });
+    const records = [
+      attack(0, from(1)),
+      attack(10, from(2), { signature_id: 7 }),
+      attack(20, from(3)),
+      attack(70, from(4)),
+    ];
+    const report = await replayed(records, { config, ruleFacts, quarantine: true });
+    expect(report.wouldBans.map(({ address }) => address)).toEqual(['203.0.113.1', '203.0.113.3']);
+    expect(report.bans.map(({ address }) => address)).toEqual(['203.0.113.2', '203.0.113.4']);
+    expect((await replayed(records, { config, ruleFacts })).bans).toHaveLength(4);
   });
 
   it('takes only the alerts of a time before the newest record', async () => {
