@@ -84,7 +84,9 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('histo
     expect(noted.code).toBe(1);
     expect(noted.json<Why>()).toMatchObject({ banned: false, decisions: [{ kind: 'note', count: 2 }] });
     expect(step(noted, 'evidence')?.result).toBe('unproven');
-    expect(step(noted, 'decision')?.detail).toMatch(/TEST web attack, 2 times, .*decided by policy: no line matched/);
+    expect(step(noted, 'decision')?.detail).toMatch(
+      /TEST web attack, 2 times, .*decided by policy: no policy line matched/,
+    );
     expect(step(json(PROTECTED), 'decision')).toMatchObject({ result: 'refused' });
     expect(step(json(PROTECTED), 'protection')?.result).toBe('infrastructure');
     expect(json('203.0.113.99').json<Why>().decisions).toEqual([]);
