@@ -16,7 +16,7 @@ import { decideDetection } from '../policy/decide-detection.js';
 import type { BanLimits } from '../policy/limits.js';
 import { PolicyMemory } from '../policy/memory.js';
 import { Batch } from '../policy/merge.js';
-import { offendersIn, withRepeats } from '../policy/repeat.js';
+import { admitted, offendersIn } from '../policy/repeat.js';
 import type { EveAlert, EveBatch } from '../suricata/eve-alert.js';
 import type { RecentDecisions } from './recent-decisions.js';
 import type { RuleQuarantine } from './rule-quarantine.js';
@@ -94,7 +94,7 @@ export class Decisions implements Service {
     const first = batch.alerts.map((alert) => this.#o.quarantine.admit(decide(alert, context, this.memory)));
     const past = await this.#o.offences.read(offendersIn(first));
     const decided = first.map((one, i) => {
-      const decision = this.#o.limits.admit(withRepeats(one, past, context));
+      const decision = admitted(one, past, context, this.#o.limits);
       this.#remember(decision, nameOf(batch.alerts[i] as EveAlert));
       return decision;
     });

@@ -114,6 +114,25 @@ function lengthened(until: EpochMs, earlier: number, at: EpochMs, rules: RepeatO
   return at + lasts;
 }
 
+/**
+ * `withRepeats`, and then the limits: a ban becomes longer or wider by those
+ * before it, and a would-be ban where a limit stops it. What was not made is no
+ * offence, so `past` forgets it again.
+ */
+export function admitted(
+  decision: Decision,
+  past: PastBans,
+  facts: Facts,
+  limits: { admit(decision: Decision): Decision },
+): Decision {
+  const [offender] = offendersIn([decision]);
+  if (offender === undefined) return limits.admit(decision);
+  const before = past.of(offender);
+  const result = limits.admit(withRepeats(decision, past, facts));
+  if (result.kind !== 'ban') past.set(offender, before);
+  return result;
+}
+
 /** The offenders whose past bans a decision has to know, for `withRepeats`. */
 export function offendersIn(decisions: readonly Decision[]): Set<string> {
   const offenders = new Set<string>();

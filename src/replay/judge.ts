@@ -6,7 +6,7 @@ import { decide } from '../policy/decide.js';
 import { BanLimits } from '../policy/limits.js';
 import { PolicyMemory } from '../policy/memory.js';
 import { PastBans } from '../policy/past-bans.js';
-import { offendersIn, withRepeats } from '../policy/repeat.js';
+import { admitted } from '../policy/repeat.js';
 import { admits, type ProtectionFacts } from '../protection/admits.js';
 import { nextExpiry, protectionFacts } from '../protection/facts.js';
 import { isInfrastructure } from '../protection/infrastructure.js';
@@ -87,24 +87,14 @@ export class Judge {
     if (alert.at < this.#factsFrom || alert.at >= this.#factsUntil) this.#protectAt(alert.at);
     this.#context.now = alert.at;
     const asked = decide(alert, this.#context, this.#memory);
-    const decision = this.#admit(this.#newRules?.admit(asked, alert.at) ?? asked);
+    const kept = this.#newRules?.admit(asked, alert.at) ?? asked;
+    const decision = admitted(kept, this.#past, this.#context, this.#limits);
     this.#tally[decision.kind] += 1;
     this.signatures.add(alert, decision);
     if (decision.kind === 'ban') this.bans.add(decision.ban, alert.at);
     else if (decision.kind === 'would_ban') this.wouldBans.add(decision.ban, alert.at, decision.why);
     else if (decision.kind === 'flag') this.flags.add(decision, alert.at);
     return decision;
-  }
-
-  /** A ban becomes longer or wider by those before it, and a would-be ban where the limits stop it. */
-  #admit(asked: Decision): Decision {
-    const [offender] = offendersIn([asked]);
-    if (offender === undefined) return this.#limits.admit(asked);
-    const before = this.#past.of(offender);
-    const admitted = this.#limits.admit(withRepeats(asked, this.#past, this.#context));
-    // What was not made is no offence.
-    if (admitted.kind !== 'ban') this.#past.set(offender, before);
-    return admitted;
   }
 
   /** Listed networks protect until a day of their own, which is compared with the time of the alert. */

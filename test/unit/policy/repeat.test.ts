@@ -4,7 +4,7 @@ import { overlaps, prefix } from '../../../src/net/prefix.js';
 import type { Ban, Decision } from '../../../src/policy/ban.js';
 import { decide } from '../../../src/policy/decide.js';
 import { PastBans } from '../../../src/policy/past-bans.js';
-import { offendersIn, withRepeats } from '../../../src/policy/repeat.js';
+import { admitted, offendersIn, withRepeats } from '../../../src/policy/repeat.js';
 import { alertFrom, BAN_ALL, contextFor, type Setting } from './support.js';
 
 const T = Date.UTC(2026, 10, 23, 12);
@@ -222,6 +222,26 @@ describe('for any attacks', () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('a ban that a limit stopped', () => {
+  it('is no offence, and no address of a /64', () => {
+    const past = new PastBans();
+    const { judge } = world({}, new PastBans());
+    const stop = { admit: (decision: Decision): Decision => ({ ...decision, kind: 'note', why: 'stopped' }) };
+    const through = { admit: (decision: Decision): Decision => decision };
+    const context = contextFor({ now: T, home: ['2001:db8:50::/48'] });
+    const attack = (n: number) => judge(`2001:db8:1:${n}::${n}`, T + n);
+    const sameNet = (n: number): Decision => {
+      const decision = attack(n);
+      if (decision.kind !== 'ban') throw new Error(decision.kind);
+      return { ...decision, ban: { ...decision.ban, prefix: `2001:db8:1:2::${n}` } };
+    };
+    for (const n of [1, 2]) expect(admitted(sameNet(n), past, context, stop).kind).toBe('note');
+    expect(past.of('2001:db8:1:2::/64')).toEqual([]);
+    expect(admitted(sameNet(3), past, context, through)).toMatchObject({ ban: { prefix: '2001:db8:1:2::3' } });
+    expect(past.of('2001:db8:1:2::/64')).toHaveLength(1);
   });
 });
 
