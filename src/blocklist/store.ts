@@ -114,7 +114,17 @@ export class Store implements Service {
    *   too, `refused` when Redis or the disk says no: nothing was stored, try the same batch again
    */
   commit(batch: Batch): Promise<CommitOutcome[]> {
-    return this.#enqueue(() => this.#commit(batch));
+    return this.#enqueue(async () => (await this.#commit(batch, false)) as CommitOutcome[]);
+  }
+
+  /**
+   * The same for bans that were made as if none of their offenders was banned
+   * before, which saves asking; checked in the step that stores them.
+   * @returns `null` when one of them was: nothing was stored, so ask, decide again and `commit`
+   * @throws BlocklistError as `commit`
+   */
+  commitIfNew(batch: Batch): Promise<CommitOutcome[] | null> {
+    return this.#enqueue(() => this.#commit(batch, true));
   }
 
   #enqueue<T>(task: () => Promise<T>): Promise<T> {
@@ -123,7 +133,7 @@ export class Store implements Service {
     return result;
   }
 
-  async #commit(batch: Batch): Promise<CommitOutcome[]> {
+  async #commit(batch: Batch, asNew: boolean): Promise<CommitOutcome[] | null> {
     const { offline, connection, log, clock } = this.#o;
     const outcomes: CommitOutcome[] = batch.decisions.map(() => 'none');
     const { keys, mirror } = this.#o;
@@ -148,7 +158,8 @@ export class Store implements Service {
     if (offline.pending.length > 0 && connection.up) await this.#replay().catch(() => {});
     if (offline.pending.length === 0) {
       try {
-        const words = (await this.#send(args)) as CommitOutcome[];
+        const words = (await this.#send(asNew ? [...args, 'new'] : args)) as (CommitOutcome | 'known')[];
+        if (words[0] === 'known') return null;
         effects.forEach((effect, i) => {
           const word = words[0] === 'duplicate' ? 'duplicate' : (words[i] as CommitOutcome);
           outcomes[effect.index] = word;

@@ -137,6 +137,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
   const offline = new OfflineJournal(`${first.state}/offline.journal`);
   const store = new Store({ connection, keys, mirror, offline, clock, log });
   const offences = new Offences({ connection, keys, skew: () => mirror.skew, log });
+  const isBanned = (text: string) => mirror.get('ban', text) !== undefined;
   const limits = new BanLimits({
     get newBansPerMinute() {
       return config().limits.newBansPerMinute;
@@ -149,7 +150,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
       return config().limits.whenReached;
     },
     clock,
-    isBanned: (text) => mirror.get('ban', text) !== undefined,
+    isBanned,
     total: () => mirror.status().entries,
     // The packet path does not tell yet who had complete sessions lately.
     isKnownGood: null,
@@ -201,6 +202,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     quarantine,
     limits,
     store,
+    isBanned,
     offences,
     recent,
     history: keep,

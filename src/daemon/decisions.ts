@@ -16,6 +16,7 @@ import { decideDetection } from '../policy/decide-detection.js';
 import type { BanLimits } from '../policy/limits.js';
 import { PolicyMemory } from '../policy/memory.js';
 import { Batch } from '../policy/merge.js';
+import { PastBans } from '../policy/past-bans.js';
 import { admitted, offendersIn } from '../policy/repeat.js';
 import type { EveAlert, EveBatch } from '../suricata/eve-alert.js';
 import type { RecentDecisions } from './recent-decisions.js';
@@ -27,11 +28,25 @@ const DETECTIONS_AT_ONCE = 256;
 /** A repeated alert of a banned address is one incident: it was told when the ban was stored. */
 const SILENT: ReadonlySet<CommitOutcome> = new Set(['extended', 'counted', 'unchanged', 'duplicate']);
 
+/** How far a source was read. */
+interface Position {
+  readonly source: string;
+  readonly value: string;
+}
+
+/** Decisions as they were stored, and what became of each effect, by `effectOf`. */
+interface Stored {
+  readonly decided: readonly Decision[];
+  readonly outcomes: ReadonlyMap<string, CommitOutcome>;
+}
+
 export interface DecisionsOptions {
   readonly context: () => DecisionContext;
   readonly quarantine: Pick<RuleQuarantine, 'admit'>;
   readonly limits: BanLimits;
-  readonly store: Pick<Store, 'commit'>;
+  readonly store: Pick<Store, 'commit' | 'commitIfNew'>;
+  /** Whether this prefix (canonical text) is banned now. */
+  readonly isBanned: (prefix: string) => boolean;
   readonly offences: Pick<Offences, 'read'>;
   readonly recent: RecentDecisions;
   /** Takes everything that was decided and stored; never throws. */
@@ -92,20 +107,41 @@ export class Decisions implements Service {
     if (reason !== null) throw new BlocklistError('store decisions', 'refused', reason);
     const context = { ...this.#o.context(), now: this.#o.clock.now() };
     const first = batch.alerts.map((alert) => this.#o.quarantine.admit(decide(alert, context, this.memory)));
-    const past = await this.#o.offences.read(offendersIn(first));
-    const decided = first.map((one, i) => {
-      const decision = admitted(one, past, context, this.#o.limits);
-      this.#remember(decision, nameOf(batch.alerts[i] as EveAlert));
-      return decision;
-    });
     const { source, position } = batch;
-    const outcomes = await this.#commit(decided, position === null ? null : { source, value: position });
+    const at = position === null ? null : { source, value: position };
+    const { decided, outcomes } =
+      (await this.#storeAsNew(first, at, context)) ?? (await this.#store(first, at, context));
     const { policyVersion } = context;
     decided.forEach((decision, i) => {
+      this.#remember(decision, nameOf(batch.alerts[i] as EveAlert));
       const alert = batch.alerts[i] ?? null;
       const outcome = outcomes.get(effectOf(decision)) ?? 'none';
       this.#o.history.add({ alert, detection: null, decision, outcome, policyVersion });
     });
+  }
+
+  /**
+   * Most attackers are new, and the store tells when one is not: that spares
+   * asking it first, which every new attacker would wait for.
+   * @returns `null` when somebody was banned before, so that nothing was stored
+   */
+  async #storeAsNew(
+    first: readonly Decision[],
+    position: Position | null,
+    context: DecisionContext,
+  ): Promise<Stored | null> {
+    if (first.some((one) => one.kind === 'ban' && this.#o.isBanned(one.ban.prefix))) return null;
+    const past = new PastBans(Math.max(1, first.length));
+    const decided = first.map((one) => admitted(one, past, context, this.#o.limits));
+    const decisions = effectsOf(decided);
+    const outcomes = await this.#o.store.commitIfNew({ decisions, position });
+    return outcomes && { decided, outcomes: this.#settle(decided, decisions, outcomes) };
+  }
+
+  async #store(first: readonly Decision[], position: Position | null, context: DecisionContext): Promise<Stored> {
+    const past = await this.#o.offences.read(offendersIn(first));
+    const decided = first.map((one) => admitted(one, past, context, this.#o.limits));
+    return { decided, outcomes: await this.#commit(decided, position) };
   }
 
   /** Takes a detection of the packet filter; never blocks and never fails. */
@@ -139,21 +175,17 @@ export class Decisions implements Service {
     }
   }
 
-  /** @returns what became of each effect, by `effectOf` */
-  async #commit(
+  async #commit(decided: readonly Decision[], position: Position | null): Promise<Stored['outcomes']> {
+    const decisions = effectsOf(decided);
+    return this.#settle(decided, decisions, await this.#o.store.commit({ decisions, position }));
+  }
+
+  /** Counts and says what became of a batch. @returns the outcome of each effect, by `effectOf` */
+  #settle(
     decided: readonly Decision[],
-    position: { readonly source: string; readonly value: string } | null,
-  ): Promise<Map<string, CommitOutcome>> {
-    const batch = new Batch();
-    for (const decision of decided) batch.add(decision);
-    const { bans, wouldBans, flags } = batch.take();
-    const effects: Outcome[] = [
-      ...bans.map((ban) => ({ kind: 'ban' as const, ban })),
-      ...wouldBans.map(({ why, ...ban }) => ({ kind: 'would_ban' as const, ban, why })),
-      ...flags.map((flag) => ({ kind: 'flag' as const, ...flag })),
-    ];
-    const decisions = effects.map((outcome) => ({ ...outcome, candidate: null, steps: [] }));
-    const outcomes = await this.#o.store.commit({ decisions, position });
+    decisions: readonly Decision[],
+    outcomes: readonly CommitOutcome[],
+  ): Stored['outcomes'] {
     for (const decision of decided) {
       this.counts.add(decision.kind);
       if (decision.kind === 'refused') {
@@ -206,6 +238,19 @@ export class Decisions implements Service {
       );
     }
   }
+}
+
+/** What a batch of decisions asks the store for. */
+function effectsOf(decided: readonly Decision[]): Decision[] {
+  const batch = new Batch();
+  for (const decision of decided) batch.add(decision);
+  const { bans, wouldBans, flags } = batch.take();
+  const effects: Outcome[] = [
+    ...bans.map((ban) => ({ kind: 'ban' as const, ban })),
+    ...wouldBans.map(({ why, ...ban }) => ({ kind: 'would_ban' as const, ban, why })),
+    ...flags.map((flag) => ({ kind: 'flag' as const, ...flag })),
+  ];
+  return effects.map((outcome) => ({ ...outcome, candidate: null, steps: [] }));
 }
 
 /** What decisions of one batch that ask for the same thing have in common; '' when nothing is asked for. */

@@ -72,6 +72,7 @@ describe.skipIf(!hasFeatures('redis-server'))('the state of the policy', () => {
           total: () => this.mirror.status().entries,
         }),
         store: this.store,
+        isBanned: (text) => this.mirror.get('ban', text) !== undefined,
         offences: new Offences({ ...shared, skew: () => this.mirror.skew }),
         recent: new RecentDecisions(),
         waitsFor: () => null,

@@ -5,9 +5,11 @@
 -- ARGV: 1 source, '' to apply effects whatever was applied before; 2 sequence;
 --   3 position as JSON; 4 host; 5 time as ISO 8601; then one JSON object per
 --   effect, t = ban, would or flag (see effects.ts). The keys that an effect names
---   share the slot of KEYS.
+--   share the slot of KEYS. Last of all 'new' when the bans were made as if nobody
+--   was banned before.
 -- Output: one word per effect: stored, extended, counted (written, same end),
---   unchanged, pardoned or wrong_type; or {'duplicate'}.
+--   unchanged, pardoned or wrong_type; or {'duplicate'}; or {'known'} when somebody
+--   was banned before: nothing is stored then.
 local stored = ARGV[1] ~= '' and redis.call('HGET', KEYS[4], ARGV[1])
 if stored and tonumber(string.match(stored, '^(%d+) ') or '0') >= tonumber(ARGV[2]) then return {'duplicate'} end
 
@@ -189,11 +191,15 @@ function effect.flag(e)
   return kind == 'none' and 'stored' or 'extended'
 end
 
-local out = {}
-for i = 6, #ARGV do
-  local e = cjson.decode(ARGV[i])
-  out[#out + 1] = effect[e.t](e)
+local effects, asNew = {}, ARGV[#ARGV] == 'new'
+for i = 6, asNew and #ARGV - 1 or #ARGV do effects[#effects + 1] = cjson.decode(ARGV[i]) end
+if asNew then
+  for _, e in ipairs(effects) do
+    if e.offence and redis.call('EXISTS', e.offence.key) == 1 then return {'known'} end
+  end
 end
+local out = {}
+for i, e in ipairs(effects) do out[i] = effect[e.t](e) end
 for _, entry in ipairs(order) do write(entry) end
 if ARGV[1] ~= '' then redis.call('HSET', KEYS[4], ARGV[1], ARGV[2] .. ' ' .. ARGV[3]) end
 return out
