@@ -107,13 +107,13 @@ export class Mirror implements Service, Desired {
       task: () => this.#walk(),
       clock,
       atLeast: 0,
-      // All walks together take at most 0.4 % of the time, and more only while nothing else tells of changes.
+      // All walks together take at most 0.2 % of the time, and more only while nothing else tells of changes.
       atMost: () => {
         if (this.#walkFailed) return 1000;
         // The first walk passed over keys that are no strings.
         if (this.#walks === 1) return 5000;
         const period = this.#tracking.armed
-          ? Math.max(10_000, this.#walkCost * 250)
+          ? Math.max(10_000, this.#walkCost * 500)
           : Math.max(2000, this.#walkCost * 20);
         return period * (0.9 + 0.2 * Math.random());
       },

@@ -157,7 +157,7 @@ export class Reconciler implements Service {
     try {
       await this.#drain();
       const now = this.#o.clock.monotonic();
-      if (now - this.#lastCompare >= Math.max(10_000, this.#compareCost * 300)) this.#compareNext = true;
+      if (now - this.#lastCompare >= Math.max(10_000, this.#compareCost * 1000)) this.#compareNext = true;
       const countDue = now - this.#lastCount >= Math.max(900, this.#countCost * 300);
       if (!this.#compareNext && countDue) await this.#count();
       if (this.#lookAtAll || this.#compareNext) await this.#lookAtEverything();
