@@ -14,7 +14,18 @@ export type AddressKind =
   | 'unspecified'
   | 'reserved'
   | 'teredo'
-  | 'six_to_four';
+  | 'six_to_four'
+  | 'nat64'
+  | 'ipv4_embedded';
+
+/**
+ * Whether the address stands for an IPv4 host behind a relay or a translator. The
+ * protections do not know that host by this name, and its /64 holds many others,
+ * for NAT64 the whole of IPv4.
+ */
+export function carriesIpv4(kind: AddressKind): boolean {
+  return kind === 'teredo' || kind === 'six_to_four' || kind === 'nat64' || kind === 'ipv4_embedded';
+}
 
 /** IANA special-purpose registries (RFC 6890), reduced to what makes a difference for a decision. */
 export function kindOf({ family, w0, w1, w2, w3 }: AddressWords): AddressKind {
@@ -36,7 +47,11 @@ function kindOfIpv6(w0: number, w1: number, w2: number, w3: number): AddressKind
   if (w0 === 0 && w1 === 0 && w2 === 0) {
     if (w3 === 0) return 'unspecified';
     if (w3 === 1) return 'loopback';
+    return 'ipv4_embedded';
   }
+  // ::ffff:0:a.b.c.d; ::ffff:a.b.c.d is read as IPv4 before anything looks at it.
+  if (w0 === 0 && w1 === 0 && w2 === -0x1_0000) return 'ipv4_embedded';
+  if (w0 === 0x0064_ff9b && ((w1 === 0 && w2 === 0) || w1 >>> 16 === 1)) return 'nat64';
   if (w0 >>> 24 === 0xff) return 'multicast';
   if (w0 >>> 22 === 0xfe80 >>> 6) return 'link_local';
   if (w0 === 0x2001_0000) return 'teredo';
@@ -56,14 +71,30 @@ export function isSpecialKind(kind: AddressKind): boolean {
     case 'host':
     case 'teredo':
     case 'six_to_four':
+    case 'nat64':
+    case 'ipv4_embedded':
       return false;
   }
 }
 
-/** The IPv4 client inside a Teredo (RFC 4380, inverted) or 6to4 (RFC 3056) address; `null` for other kinds. */
-export function embeddedIpv4({ family, w0, w1, w3 }: AddressWords): string | null {
-  if (family === 4) return null;
+/**
+ * The IPv4 address inside a Teredo (RFC 4380, inverted), 6to4 (RFC 3056) or NAT64
+ * (RFC 6052) address or an old form (RFC 4291, RFC 2765); `null` for other kinds,
+ * and for local-use NAT64, whose prefix may have any of several lengths.
+ */
+export function embeddedIpv4(words: AddressWords): string | null {
+  const { w0, w1, w3 } = words;
   const ipv4 = (w: number) => formatWords({ family: 4, w0: w, w1: 0, w2: 0, w3: 0 });
-  if (w0 === 0x2001_0000) return ipv4(~w3);
-  return w0 >>> 16 === 0x2002 ? ipv4((w0 << 16) | (w1 >>> 16)) : null;
+  switch (kindOf(words)) {
+    case 'teredo':
+      return ipv4(~w3);
+    case 'six_to_four':
+      return ipv4((w0 << 16) | (w1 >>> 16));
+    case 'nat64':
+      return w1 === 0 ? ipv4(w3) : null;
+    case 'ipv4_embedded':
+      return ipv4(w3);
+    default:
+      return null;
+  }
 }

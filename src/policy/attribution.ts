@@ -1,7 +1,7 @@
 import type { Address } from '../net/address.js';
 import type { Prefix } from '../net/prefix.js';
 import type { Endpoint, EveAlert } from '../suricata/eve-alert.js';
-import { embeddedIpv4, isSpecialKind, kindOf } from './address-kind.js';
+import { type AddressKind, embeddedIpv4, isSpecialKind, kindOf } from './address-kind.js';
 import type { Role } from './ban.js';
 import type { DecisionContext, RuleFacts } from './context.js';
 import { forwardedClient, overwrittenBy } from './forwarded.js';
@@ -159,7 +159,7 @@ function judge(alert: EveAlert, ends: Ends, rule: RuleFacts | null, facts: Facts
     return found(ends, 'inbound', initiator, 'tunnel', `${from} was seen inside a tunnel: it is not on our wire`);
   }
   if (fromKind !== 'host') {
-    const embedded = embeddedIpv4(initiator.host);
+    const embedded = embeddedIpv4(initiator.host) ?? 'an IPv4 host';
     return found(ends, 'inbound', initiator, 'transition_address', `${from} is ${spoken(fromKind)} of ${embedded}`);
   }
   if (ends.via === null) {
@@ -219,10 +219,17 @@ function isIcmpError({ proto, icmpType }: EveAlert): boolean {
   return proto === 'IPV6-ICMP' && icmpType >= 1 && icmpType <= 4;
 }
 
-function spoken(kind: string): string {
-  return kind === 'teredo'
-    ? 'the Teredo address'
-    : kind === 'six_to_four'
-      ? 'the 6to4 address'
-      : kind.replaceAll('_', '-');
+function spoken(kind: AddressKind): string {
+  switch (kind) {
+    case 'teredo':
+      return 'the Teredo address';
+    case 'six_to_four':
+      return 'the 6to4 address';
+    case 'nat64':
+      return 'the NAT64 address';
+    case 'ipv4_embedded':
+      return 'an IPv6 spelling';
+    default:
+      return kind.replaceAll('_', '-');
+  }
 }

@@ -4,7 +4,7 @@ import type { FilterConfig } from '../config/config.js';
 import type { Detection, DetectorName } from '../filter/detection.js';
 import { formatWords } from '../net/address.js';
 import { isProblem, type Prefix, parsePrefix } from '../net/prefix.js';
-import { isSpecialKind, kindOf } from './address-kind.js';
+import { carriesIpv4, isSpecialKind, kindOf } from './address-kind.js';
 import { isInside } from './attribution.js';
 import type { Ban, Decision, Outcome, Step } from './ban.js';
 import type { DecisionContext } from './context.js';
@@ -36,6 +36,11 @@ export function decideDetection(detection: Detection, context: DecisionContext):
   if (isProblem(prefix)) {
     add('attribution', 'unknown', prefix.detail);
     return decided({ kind: 'note', why: `${detection.source}: ${prefix.detail}` });
+  }
+  if (carriesIpv4(kindOf(prefix))) {
+    const why = `${prefix.text} stands for IPv4 hosts behind a relay or a translator`;
+    add('attribution', 'unknown', why);
+    return decided({ kind: 'note', why });
   }
   add('attribution', 'inbound', 'source address of the packets');
   add('evidence', 'unproven', 'the source of a first packet can be forged');

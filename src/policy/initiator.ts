@@ -22,20 +22,21 @@ const BY_RULE = {
  * record (Suricata 7 and later), the packet's direction, the `flow:` keyword of
  * the rule, a server port on one side only.
  *
- * The first two tell who was seen first. A sensor that joins a connection in the
+ * The first three tell who was seen first: a rule's direction is judged by it too.
+ * A sensor that joins a connection in the
  * middle takes the server for the initiator, so an "initiator" whose port is a
  * server's and whose peer has a port of clients is contradicted by them.
  */
 export function findOpener(alert: EveAlert, src: Endpoint, dest: Endpoint, rule: RuleFacts | null): Opener {
-  const seen = seenFirst(alert, src, dest);
-  if (seen !== null) {
-    if (seen.end === null || alert.proto !== 'TCP') return seen;
-    const [from, to] = seen.end === 'src' ? [src, dest] : [dest, src];
-    if (guessServer(from.port, to.port) !== 'src') return seen;
-    const detail = `${from.address} was seen first, but from the server port ${from.port} to the client port ${to.port}: the connection may be older than the sensor's view of it`;
+  const told = seenFirst(alert, src, dest) ?? (rule === null || rule.flow === null ? null : BY_RULE[rule.flow]);
+  if (told !== null) {
+    if (told.end === null || alert.proto !== 'TCP') return told;
+    const [from, to] = told.end === 'src' ? [src, dest] : [dest, src];
+    if (guessServer(from.port, to.port) !== 'src') return told;
+    const known = told.by.startsWith('rule') ? `opened it by the ${told.by}` : 'was seen first';
+    const detail = `${from.address} ${known}, but from the server port ${from.port} to the client port ${to.port}: the connection may be older than the sensor's view of it`;
     return { end: null, kind: 'contradiction', detail };
   }
-  if (rule !== null && rule.flow !== null) return BY_RULE[rule.flow];
   const server = guessServer(src.port, dest.port);
   if (server === 'src') return { end: 'dest', by: `server port ${src.port}` };
   if (server === 'dest') return { end: 'src', by: `server port ${dest.port}` };

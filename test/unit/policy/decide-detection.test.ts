@@ -78,6 +78,13 @@ describe('decideDetection', () => {
     expect(on({ source }, setting)).toMatchObject({ kind: 'refused', cause, prefix: source });
   });
 
+  it.each([
+    ...['64:ff9b::cb00:7142', '64:ff9b::/64', '64:ff9b:1::/64', '::cb00:7142', '::ffff:0:cb00:7142'],
+    ...['2001:0:cb00:7142::/64', '2002:cb00:7142::/64'],
+  ])('notes %s, which stands for IPv4 hosts behind a relay or a translator', (source) => {
+    expect(on({ source })).toMatchObject({ kind: 'note', candidate: source, why: expect.stringContaining('IPv4') });
+  });
+
   it('notes what is too old, over already, or no address', () => {
     expect(on({ at: NOW - 3_600_000 })).toMatchObject({ kind: 'note' });
     expect(on({ at: NOW - 300_000, ban: 200 })).toMatchObject({ kind: 'note', why: expect.stringContaining('ended') });

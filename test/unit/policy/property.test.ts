@@ -16,12 +16,15 @@ import { alertFrom, BAN_ALL, contextFor, endpoint, INFRASTRUCTURE, PRIVATE, SPEC
 const T = Date.UTC(2026, 10, 23, 12);
 const OWN = ['198.51.100.1', '2001:db8:50::1'];
 const ALLOWED = ['192.0.2.0/24', '2001:db8:a::/48'];
-const NEVER = [...PRIVATE, ...SPECIAL, ...OWN, ...ALLOWED, ...INFRASTRUCTURE].map(prefix);
+/** IPv4 hosts behind a relay or a translator: each name hides another, and a /64 of them hides very many. */
+const BEHIND = ['2001::/32', '2002::/16', '64:ff9b::/96', '64:ff9b:1::/48', '::/96', '::ffff:0:0:0/96'];
+const NEVER = [...PRIVATE, ...SPECIAL, ...OWN, ...ALLOWED, ...INFRASTRUCTURE, ...BEHIND].map(prefix);
 
 const inside = fc.constantFrom('10.1.1.1', '192.168.50.10', '172.16.0.1', 'fc00::1', ...OWN);
 const strange = fc.constantFrom(
   ...['127.0.0.1', '0.0.0.0', '169.254.1.1', '224.0.0.251', '255.255.255.255', '::', '::1', 'fe80::1', 'ff02::1'],
   ...['2001:0:53aa:64c::1', '2002:a01:101::1', '64:ff9b::a01:101', '::ffff:10.1.1.1', '100.64.0.1', '8.8.8.8'],
+  ...['64:ff9b::808:808', '64:ff9b:1::808:808', '::c000:207', '::ffff:0:808:808'],
   ...['192.0.2.7', '2001:db8:a::7', '2001:4860:4860::8888'],
 );
 const public4 = fc.integer({ min: 1, max: 254 }).map((n) => `203.0.113.${n}`);
