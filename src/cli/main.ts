@@ -140,6 +140,13 @@ function build(): Command {
   return program;
 }
 
+// Whoever reads may have seen enough (`| head`). The command goes on, and answers by its exit code.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') return;
+  tell(unexpected(error));
+  process.exit(EXIT.unreachable);
+});
+
 try {
   await build().parseAsync();
 } catch (error) {
