@@ -1,4 +1,5 @@
 /** Exit codes and output forms of the command line, as CONTRACT-bound scripts rely on them. */
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { VERSION } from '../../src/cli/options.js';
@@ -10,6 +11,9 @@ const ready = hasFeatures('root', 'redis-server', 'ipset', 'nfqueue');
 
 describe.skipIf(!ready)('the command line', () => {
   let b: Barricata;
+  /** Standard output of a line of bash that begins with a verb. */
+  const through = (line: string): string =>
+    run('bash', '-c', `"$0" "$1" --config "$2" ${line}`, process.execPath, program, b.config);
 
   beforeAll(async () => {
     enterPrivateNetns();
@@ -52,6 +56,9 @@ describe.skipIf(!ready)('the command line', () => {
       [['list', '-o', 'xml'], 'table, json and tsv'],
       [['mode', 'panic', '--reason', 'x'], 'observe, enforce, off'],
       [['mode', 'pause', '--reason', 'x'], 'pause needs a duration'],
+      [['ban', '203.0.113.9', '--reason', 'x'], '--for DURATION is needed'],
+      [['list', '--source', 'suricatta'], 'suricata, filter, manual, import'],
+      [['audit', '--act', 'banned'], 'one of ban, extend'],
       [['bann'], 'unknown command'],
     ] as const) {
       const answer = b.cli(...args);
@@ -122,6 +129,39 @@ describe.skipIf(!ready)('the command line', () => {
     expect(b.cli('mode', 'off', '--reason', 'x', '--dry-run').code).toBe(0);
     expect(b.redis('KEYS', 'barricata:*:203.0.113.30*')).toBe('');
     expect(b.cli('mode').out.trim()).toBe('enforce');
+    expect(b.cli('stop', '--dry-run')).toMatchObject({ code: 0, out: `would stop process ${b.pid}\n` });
+    expect(b.running).toBe(true);
+    expect(b.cli('status', '-q').code).toBe(0);
+    expect(b.cli('run', '--dry-run')).toMatchObject({ code: 0, out: expect.stringContaining('would run') });
+  });
+
+  it('shows every part in the status of a healthy daemon', () => {
+    const status = b.cli('status');
+    expect(status.code).toBe(0);
+    const parts = status.out
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/\s/, 1)[0]);
+    for (const part of ['redis', 'mode', 'daemon', 'blocklist', 'kernel', 'queue', 'alerts', 'rules', 'limits'])
+      expect(parts).toContain(part);
+    expect(parts).toContain('protected');
+    expect(status.out).toMatch(/^history +[\d,]+ bytes, [\d,]+ rows written$/m);
+  });
+
+  it('says also in a pipe what a check of the configuration left out', () => {
+    expect(through('policy check 2>&1')).toContain('not checked: what needs the rules');
+  });
+
+  it('goes on when whoever reads has seen enough', () => {
+    for (let i = 0; i < 2; i++) {
+      const lines = Array.from(
+        { length: 3000 },
+        (_, j) => `SET barricata:would:198.18.${(j >> 8) + i * 12}.${j & 255} x EX 600`,
+      );
+      execFileSync('redis-cli', ['-s', b.socket, '--pipe'], { input: `${lines.join('\r\n')}\r\n`, stdio: 'pipe' });
+    }
+    expect(through('list --would 2>&1 | head -n 1; echo "code $PIPESTATUS"')).toMatch(/^ADDRESS.*\ncode 0\n$/);
+    expect(through('list --would --watch 2>&1 | head -n 2 >&2; echo "code $PIPESTATUS"')).toBe('code 0\n');
   });
 
   it('prints the redis-cli command first, in run and in status', async () => {
@@ -165,6 +205,9 @@ describe.skipIf(!ready)('the command line', () => {
     expect(run('ipset', 'list', '-n')).toBe('');
     expect(b.cli('status').code).toBe(4);
     expect(b.cli('list').code).toBe(4);
+    const would = b.cli('start', '--dry-run');
+    expect(would).toMatchObject({ code: 0, out: expect.stringContaining('would start') });
+    expect(b.cli('status').code).toBe(4);
     const start = b.cli('start', '--on-stop', 'keep');
     expect(start.code).toBe(0);
     const { pid } = b.cli('status', '-o', 'json').json<{ pid: number }>();
