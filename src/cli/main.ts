@@ -141,11 +141,13 @@ function build(): Command {
 }
 
 // Whoever reads may have seen enough (`| head`). The command goes on, and answers by its exit code.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') return;
-  tell(unexpected(error));
-  process.exit(EXIT.unreachable);
-});
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return;
+    if (stream === process.stdout) tell(unexpected(error));
+    process.exit(EXIT.unreachable);
+  });
+}
 
 try {
   await build().parseAsync();
