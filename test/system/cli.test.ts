@@ -58,6 +58,8 @@ describe.skipIf(!ready)('the command line', () => {
       [['ban', '203.0.113.9', '--reason', 'x'], '--for DURATION is needed'],
       [['list', '--source', 'suricatta'], 'suricata, filter, manual, import'],
       [['audit', '--act', 'banned'], 'one of ban, extend'],
+      [['start', '--on-stop', 'ask'], 'keep, remove'],
+      [['run', '--on-stop', 'ask'], 'keep, remove'],
       [['bann'], 'unknown command'],
     ] as const) {
       const answer = b.cli(...args);
@@ -197,7 +199,7 @@ describe.skipIf(!ready)('the command line', () => {
     await b.stop();
     expect(run('ipset', 'list', '-n')).toBe('');
     expect(b.cli('status').code).toBe(4);
-    expect(b.cli('list').code).toBe(4);
+    expect(b.cli('list')).toMatchObject({ code: 4, err: expect.stringContaining('start it: barricata start') });
     const would = b.cli('start', '--dry-run');
     expect(would).toMatchObject({ code: 0, out: expect.stringContaining('would start') });
     expect(b.cli('status').code).toBe(4);
