@@ -3,6 +3,13 @@ import type { RedisConnection } from './connection.js';
 import type { Keys } from './keys.js';
 import { decodeValue, type StoredRecord } from './record.js';
 
+/** What a line of the journal can say was done. */
+export const ACTS = [
+  ...['ban', 'extend', 'would', 'unban', 'edit', 'note', 'allow', 'disallow', 'mode', 'policy'],
+  ...['flag', 'acknowledge', 'reopen', 'loss_held', 'loss_accepted', 'restore', 'pardon', 'suppress'],
+  ...['baseline', 'quarantine', 'promote'],
+] as const;
+
 /**
  * One line of `barricata:journal`, a stream of about 100,000 entries: fields
  * `at act address by from host why ticket before after`, empty when unknown.
@@ -11,7 +18,7 @@ import { decodeValue, type StoredRecord } from './record.js';
 export interface JournalEntry {
   /** ISO 8601 UTC. */
   readonly at: string;
-  /** `ban extend would flag acknowledge reopen unban edit note allow disallow mode policy loss_held loss_accepted restore pardon suppress baseline quarantine promote`. */
+  /** One of `ACTS`. */
   readonly act: string;
   /** Canonical prefix text, or what the act is about. */
   readonly address: string;

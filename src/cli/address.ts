@@ -15,13 +15,9 @@ export function prefixArgument(text: string | undefined): Prefix {
 /** @throws CommandExit `usage` */
 export function durationArgument(option: string, text: string | undefined): Seconds {
   const seconds = text === undefined ? null : parseDuration(text);
-  if (seconds === null) {
-    throw new CommandExit(
-      EXIT.usage,
-      `${option} ${text ?? ''}: a duration is needed, such as 90s, 10m, 4h, 7d or forever`.replace('  ', ' '),
-    );
-  }
-  return seconds;
+  if (seconds !== null) return seconds;
+  const asked = text ? `${option} ${text}: a duration is needed` : `${option} DURATION is needed`;
+  throw new CommandExit(EXIT.usage, `${asked}, such as 90s, 10m, 4h, 7d or forever`);
 }
 
 /** @throws CommandExit `usage` when a required text is missing */

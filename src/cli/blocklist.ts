@@ -1,10 +1,12 @@
+import { existsSync } from 'node:fs';
 import { systemClock } from '../base/clock.js';
 import { RedisConnection } from '../blocklist/connection.js';
+import { BlocklistError } from '../blocklist/errors.js';
 import { Keys } from '../blocklist/keys.js';
 import { type Actor, type ListedEntry, ManualActs } from '../blocklist/manual.js';
 import type { Config } from '../config/config.js';
 import { ControlError, controlRequest } from '../daemon/control.js';
-import { redisUrl } from '../daemon/redis-url.js';
+import { embeddedSocket, redisUrl } from '../daemon/redis-url.js';
 import { type Prefix, prefix } from '../net/prefix.js';
 import { controlSocket } from './context.js';
 import type { GlobalOptions } from './options.js';
@@ -26,6 +28,11 @@ export async function withBlocklist<T>(
   options: GlobalOptions,
   use: (blocklist: OpenBlocklist) => Promise<T>,
 ): Promise<T> {
+  // The embedded Redis runs with the daemon: there is nothing to wait for.
+  if (config.redis.embedded && ![embeddedSocket(config), controlSocket(config)].some((path) => existsSync(path))) {
+    const message = 'Barricata does not run, nor does its Redis; start it: barricata start';
+    throw new BlocklistError(`connect to ${embeddedSocket(config)}`, 'unreachable', message);
+  }
   const connection = new RedisConnection(redisUrl(config), 'barricata-cli');
   const keys = new Keys(config.redis.prefix, config.host);
   try {

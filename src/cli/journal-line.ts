@@ -7,6 +7,8 @@ import { utc } from './output.js';
 export function lasts(value: string | null | undefined): string {
   if (!value) return '-';
   const until = decodeValue(value)?.until;
+  const version = /^\{"version":"([0-9a-f]+)"\}$/.exec(value)?.[1];
+  if (version !== undefined) return `policy ${version}`;
   if (until === undefined) return value.length > 60 ? `${value.slice(0, 59)}…` : value;
   return until === FOREVER ? 'for good' : `until ${utc(until)}`;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { BarricataError, messageOf } from '../base/errors.js';
 import { DEFAULT_CONFIG, VERSION } from './options.js';
 import { CommandExit, EXIT, tell } from './output.js';
@@ -24,6 +24,13 @@ function wholeNumber(value: string): number {
   return Number(value);
 }
 
+function onStop(): Option {
+  return new Option('--on-stop <what>', 'rules and sets at the end (default: as configured)').choices([
+    'keep',
+    'remove',
+  ]);
+}
+
 /** Collects the values of an option that may be repeated. */
 function repeated(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
@@ -45,13 +52,13 @@ function build(): Command {
     program.command(usage).description(description).action(lazily(load)).exitOverride();
 
   verb('run', 'run in the foreground', () => import('./commands/run.js'))
-    .option('--on-stop <what>', 'keep or remove rules and sets at the end (default: as configured)')
+    .addOption(onStop())
     .option('--embedded-redis', 'use a private redis-server whatever the file says');
   verb(
     'start',
     'start in the background (systemd where it knows Barricata)',
     () => import('./commands/start.js'),
-  ).option('--on-stop <what>', 'keep or remove rules and sets at the end (default: as configured)');
+  ).addOption(onStop());
   verb('stop', 'stop the running daemon', () => import('./commands/stop.js'));
   verb('status', 'one screen: mode, alerts, Redis, kernel, queue', () => import('./commands/status.js'));
   verb('doctor', 'check everything and name the command that repairs it', () => import('./commands/doctor.js'));
@@ -138,6 +145,15 @@ function build(): Command {
     () => import('./commands/cleanup.js'),
   );
   return program;
+}
+
+// Whoever reads may have seen enough (`| head`). The command goes on, and answers by its exit code.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return;
+    if (stream === process.stdout) tell(unexpected(error));
+    process.exit(EXIT.unreachable);
+  });
 }
 
 try {

@@ -36,7 +36,9 @@ export function readConfigText(file: string): string {
             ? 'is a directory'
             : messageOf(error);
     const fix =
-      code === 'EACCES' ? 'run as root, or name another with --config FILE' : 'name the file with --config FILE';
+      code === 'EACCES'
+        ? 'run as root, or name another with --config FILE'
+        : 'check the path; --config FILE names another configuration';
     throw new ConfigError('unreadable', file, [{ line: 0, path: '', message, fix }]);
   }
   if (bytes.length > LARGEST_FILE) {

@@ -145,7 +145,7 @@ async function unanswered(socketPath: string, cause: unknown): Promise<ControlEr
   const who = pid === null ? '' : ` (process ${pid})`;
   if (!isAbsence(cause)) return error('no_answer', `Barricata runs${who} but does not answer on ${socketPath}`);
   return pid === null
-    ? error('not_running', `Barricata does not run: nobody listens on ${socketPath}; start it: barricata start`)
+    ? error('not_running', `Barricata does not run (start it: barricata start); nobody listens on ${socketPath}`)
     : error(
         'no_answer',
         `Barricata runs${who} but ${socketPath} is not open; if it is not just starting or stopping: kill ${pid}`,

@@ -53,7 +53,10 @@ export class PolicyVersions {
     this.#folder = join(state, 'policy');
   }
 
-  /** Newest first. A file that cannot be read is left out. */
+  /**
+   * Newest first. A file that cannot be read is left out.
+   * @throws PolicyVersionsError `failed`
+   */
   async list(): Promise<KeptVersion[]> {
     const versions: KeptVersion[] = [];
     for (const number of await this.#numbers()) {
@@ -140,9 +143,12 @@ export class PolicyVersions {
     for (const path of surplus) await unlink(path).catch(() => undefined);
   }
 
-  /** Newest first. */
+  /** Newest first. @throws PolicyVersionsError `failed` when nobody can tell which there are */
   async #numbers(): Promise<number[]> {
-    const names = await readdir(this.#folder).catch(() => [] as string[]);
+    const names = await readdir(this.#folder).catch((error: NodeJS.ErrnoException): string[] => {
+      if (error.code === 'ENOENT') return [];
+      throw failed(`${this.#folder} cannot be read${error.code === 'EACCES' ? ': run as root' : ''}`, error);
+    });
     return names.flatMap((name) => Number(NAME.exec(name)?.[1] ?? Number.NaN) || []).sort((a, b) => b - a);
   }
 

@@ -198,6 +198,16 @@ describe('the kept versions', () => {
     expect(existsSync(left)).toBe(false);
   });
 
+  it('are not called none when nobody may look', async () => {
+    writeFileSync(`${folder}/state`, 'no directory');
+    await expect(versions().list()).rejects.toMatchObject({
+      kind: 'failed',
+      message: expect.stringContaining('cannot be read'),
+    });
+    rmSync(`${folder}/state`);
+    expect(await versions().list()).toEqual([]);
+  });
+
   it('leave out a file that is damaged', async () => {
     await versions().keep(of(1));
     await versions().keep(of(2));

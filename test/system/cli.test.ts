@@ -10,6 +10,9 @@ const ready = hasFeatures('root', 'redis-server', 'ipset', 'nfqueue');
 
 describe.skipIf(!ready)('the command line', () => {
   let b: Barricata;
+  /** Standard output of a line of bash that begins with a verb. */
+  const through = (line: string): string =>
+    run('bash', '-c', `"$0" "$1" --config "$2" ${line}`, process.execPath, program, b.config);
 
   beforeAll(async () => {
     enterPrivateNetns();
@@ -52,6 +55,11 @@ describe.skipIf(!ready)('the command line', () => {
       [['list', '-o', 'xml'], 'table, json and tsv'],
       [['mode', 'panic', '--reason', 'x'], 'observe, enforce, off'],
       [['mode', 'pause', '--reason', 'x'], 'pause needs a duration'],
+      [['ban', '203.0.113.9', '--reason', 'x'], '--for DURATION is needed'],
+      [['list', '--source', 'suricatta'], 'suricata, filter, manual, import'],
+      [['audit', '--act', 'banned'], 'one of ban, extend'],
+      [['start', '--on-stop', 'ask'], 'keep, remove'],
+      [['run', '--on-stop', 'ask'], 'keep, remove'],
       [['bann'], 'unknown command'],
     ] as const) {
       const answer = b.cli(...args);
@@ -122,6 +130,33 @@ describe.skipIf(!ready)('the command line', () => {
     expect(b.cli('mode', 'off', '--reason', 'x', '--dry-run').code).toBe(0);
     expect(b.redis('KEYS', 'barricata:*:203.0.113.30*')).toBe('');
     expect(b.cli('mode').out.trim()).toBe('enforce');
+    expect(b.cli('stop', '--dry-run')).toMatchObject({ code: 0, out: `would stop process ${b.pid}\n` });
+    expect(b.running).toBe(true);
+    expect(b.cli('status', '-q').code).toBe(0);
+    expect(b.cli('run', '--dry-run')).toMatchObject({ code: 0, out: expect.stringContaining('would run') });
+  });
+
+  it('shows every part in the status of a healthy daemon', () => {
+    const status = b.cli('status');
+    expect(status.code).toBe(0);
+    const parts = status.out
+      .trim()
+      .split('\n')
+      .map((line) => line.split(/\s/, 1)[0]);
+    for (const part of ['redis', 'mode', 'daemon', 'blocklist', 'kernel', 'queue', 'alerts', 'rules', 'limits'])
+      expect(parts).toContain(part);
+    expect(parts).toContain('protected');
+    expect(status.out).toMatch(/^history +[\d,]+ bytes, [\d,]+ rows written$/m);
+  });
+
+  it('says also in a pipe what a check of the configuration left out', () => {
+    expect(through('policy check 2>&1')).toContain('not checked: what needs the rules');
+  });
+
+  it('goes on when whoever reads has seen enough', () => {
+    expect(through('list | true; echo "code $PIPESTATUS"')).toBe('code 0\n');
+    expect(through('list --watch | true; echo "code $PIPESTATUS"')).toBe('code 0\n');
+    expect(through('list --by taste 2>&1 | true; echo "code $PIPESTATUS"')).toBe('code 2\n');
   });
 
   it('prints the redis-cli command first, in run and in status', async () => {
@@ -164,7 +199,10 @@ describe.skipIf(!ready)('the command line', () => {
     await b.stop();
     expect(run('ipset', 'list', '-n')).toBe('');
     expect(b.cli('status').code).toBe(4);
-    expect(b.cli('list').code).toBe(4);
+    expect(b.cli('list')).toMatchObject({ code: 4, err: expect.stringContaining('start it: barricata start') });
+    const would = b.cli('start', '--dry-run');
+    expect(would).toMatchObject({ code: 0, out: expect.stringContaining('would start') });
+    expect(b.cli('status').code).toBe(4);
     const start = b.cli('start', '--on-stop', 'keep');
     expect(start.code).toBe(0);
     const { pid } = b.cli('status', '-o', 'json').json<{ pid: number }>();

@@ -173,6 +173,8 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('histo
     expect(step(banned, 'redis')).toMatchObject({ result: 'unknown' });
     expect(step(banned, 'policy')?.result).toBe('ban 1h');
     expect(banned.json<Why>().unread).toEqual([expect.stringMatching(/^Redis: /)]);
+    // Nothing says that it is held: there is nobody to say it.
+    expect(b.cli('why', BANNED).out).toContain(`undo, as soon as Redis answers: barricata unban ${BANNED}`);
     expect(json(NOTED)).toMatchObject({ code: 1 });
     expect(json(NOTED).json<Why>().decisions).toMatchObject([{ kind: 'note', count: 2 }]);
     expect(b.cli('audit').code).toBe(4);

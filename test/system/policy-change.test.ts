@@ -73,6 +73,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a cha
     const journal = b.redis('XREVRANGE', 'barricata:journal', '+', '-', 'COUNT', '20');
     for (const word of ['policy', 'analyst1', 'INC-4411', 'curl of the monitoring', before, after])
       expect(journal).toContain(word);
+    expect(b.cli('audit', '--act', 'policy').out).toContain(`\tpolicy ${before}\tpolicy ${after}\t`);
 
     // The alerts of before are in history within seconds; the preview decides them by both.
     const past = await waitFor(

@@ -1,11 +1,11 @@
-import type { JournalEntry } from '../../blocklist/journal.js';
+import { ACTS, type JournalEntry } from '../../blocklist/journal.js';
 import { contains, isProblem, type Prefix, parsePrefix } from '../../net/prefix.js';
 import { durationArgument, prefixArgument } from '../address.js';
 import { withBlocklist } from '../blocklist.js';
 import { configOf } from '../context.js';
 import { lasts } from '../journal-line.js';
 import type { GlobalOptions } from '../options.js';
-import { type Column, EXIT, outputForm, printRows, tell, utc } from '../output.js';
+import { type Column, CommandExit, EXIT, outputForm, printRows, tell, utc } from '../output.js';
 
 /** More lines than a person reads; the journal keeps about 100,000. */
 const AT_MOST = 100_000;
@@ -33,6 +33,8 @@ export async function run(
   const prefix = address === undefined ? null : prefixArgument(address);
   const since = options.since === undefined ? 0 : Date.now() - durationArgument('--since', options.since) * 1000;
   const { by, act } = options;
+  if (act !== undefined && !ACTS.some((known) => known === act))
+    throw new CommandExit(EXIT.usage, `--act ${act}: one of ${ACTS.join(', ')}`);
   const wanted = (line: JournalEntry): boolean =>
     (by === undefined || line.by === by) &&
     (act === undefined || line.act === act) &&

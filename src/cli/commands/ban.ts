@@ -77,6 +77,9 @@ async function restoreHeld(socket: string, options: Options, report: Report): Pr
   }
   const by = encodeURIComponent(options.as ?? '');
   const { written } = (await controlRequest(socket, `/held/restore?by=${by}`, 60_000)) as { written: number };
-  report({ outcome: written > 0 ? 'stored' : 'absent' }, `${written} keys written back`);
+  report(
+    { outcome: written > 0 ? 'stored' : 'absent' },
+    written > 0 ? `${written} keys written back` : 'nothing is held',
+  );
   return written > 0 ? EXIT.done : EXIT.no;
 }

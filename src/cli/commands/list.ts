@@ -4,11 +4,14 @@ import type { ListedEntry } from '../../blocklist/manual.js';
 import type { Config } from '../../config/config.js';
 import { controlRequest } from '../../daemon/control.js';
 import { contains, prefix } from '../../net/prefix.js';
+import type { BanRecord } from '../../policy/ban.js';
 import { prefixArgument } from '../address.js';
 import { withBlocklist } from '../blocklist.js';
 import { configOf, controlSocket } from '../context.js';
 import type { GlobalOptions } from '../options.js';
 import { CommandExit, EXIT, outputForm, print, printRows, tell } from '../output.js';
+
+const SOURCES: readonly string[] = ['suricata', 'filter', 'manual', 'import'] satisfies BanRecord['source'][];
 
 interface Options extends GlobalOptions {
   readonly by: string;
@@ -33,6 +36,11 @@ export async function run(_args: readonly string[], options: Options): Promise<n
   const config = await configOf(options);
   if (options.by !== 'expiry' && options.by !== 'address')
     throw new CommandExit(EXIT.usage, `--by ${options.by}: expiry or address`);
+  if (options.source !== undefined && !SOURCES.includes(options.source))
+    throw new CommandExit(EXIT.usage, `--source ${options.source}: ${SOURCES.join(', ')}`);
+  outputForm(options.output);
+  // Nobody looks any more.
+  if (options.watch) process.stdout.once('error', () => process.exit(EXIT.done));
   for (;;) {
     const rows = await collect(config, options);
     if (options.watch) print('\u001b[2J\u001b[H');

@@ -1,16 +1,19 @@
 import { createLog } from '../../base/log.js';
+import { loadConfig } from '../../config/load.js';
 import { Daemon } from '../../daemon/daemon.js';
 import { type GlobalOptions, VERSION } from '../options.js';
-import { CommandExit, EXIT } from '../output.js';
+import { EXIT, print, printable } from '../output.js';
 
 /** Runs the daemon until SIGINT or SIGTERM; SIGHUP reads the configuration again. */
 export async function run(
   _args: readonly string[],
-  options: GlobalOptions & { onStop?: string; embeddedRedis?: boolean },
+  options: GlobalOptions & { onStop?: 'keep' | 'remove'; embeddedRedis?: boolean },
 ): Promise<number> {
   const { onStop } = options;
-  if (onStop !== undefined && onStop !== 'keep' && onStop !== 'remove') {
-    throw new CommandExit(EXIT.usage, `--on-stop ${onStop}: keep or remove`);
+  if (options.dryRun) {
+    const { policyVersion } = loadConfig(options.config);
+    if (!options.quiet) print(`would run with ${printable(options.config)}, policy ${policyVersion}`);
+    return EXIT.done;
   }
   const daemon = new Daemon({
     file: options.config,

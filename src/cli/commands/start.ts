@@ -7,7 +7,7 @@ import { messageOf } from '../../base/errors.js';
 import { runningDaemon } from '../../daemon/control.js';
 import { configOf, controlSocket, daemonStatus } from '../context.js';
 import type { GlobalOptions } from '../options.js';
-import { CommandExit, EXIT, printable, tell } from '../output.js';
+import { CommandExit, EXIT, print, printable, tell } from '../output.js';
 
 const execute = promisify(execFile);
 const READY_WITHIN_MS = 30_000;
@@ -20,7 +20,13 @@ export async function run(_args: readonly string[], options: GlobalOptions & { o
     tell(`Barricata runs already, process ${running.pid}`);
     return EXIT.no;
   }
-  if (await systemdHasUnit()) {
+  const bySystemd = await systemdHasUnit();
+  if (options.dryRun) {
+    const how = bySystemd ? 'by systemd' : `with ${printable(options.config)}, policy ${config.policyVersion}`;
+    if (!options.quiet) print(`would start Barricata ${how}`);
+    return EXIT.done;
+  }
+  if (bySystemd) {
     await execute('systemctl', ['start', 'barricata']).catch((error: { stderr?: string } & Error) => {
       throw new CommandExit(EXIT.unreachable, (error.stderr || error.message).trim());
     });

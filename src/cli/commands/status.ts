@@ -68,9 +68,21 @@ export function screen(s: DaemonStatus): string[] {
   const decisions = Object.entries(s.decisions).map(([kind, count]) => `${number(count)} ${kind.replaceAll('_', ' ')}`);
   if (decisions.length > 0) lines.push(row('decisions', decisions.join(', ')));
   lines.push(row('limits', `${number(s.limits.newBansLastMinute)} new bans in the last minute${knownGood(s)}`));
+  lines.push(row('protected', protectedLine(s)), row('history', historyLine(s)));
   for (const { name, since } of s.alarms) lines.push(`${mark('bad', 'alarm'.padEnd(11))}${name} since ${since}`);
   for (const problem of s.problems) lines.push(`${mark('warn', 'problem'.padEnd(11))}${printable(problem)}`);
   return lines;
+}
+
+function protectedLine({ protections: { protectedNetworks, sshPeers } }: DaemonStatus): string {
+  return `${number(protectedNetworks)} networks and addresses, ${number(sshPeers)} of them peers of SSH sessions`;
+}
+
+function historyLine({ history }: DaemonStatus): string {
+  if (history === null) return 'off';
+  const { bytes, rows, lost } = history;
+  const gone = lost.alerts + lost.contacts;
+  return `${number(bytes)} bytes, ${number(rows)} rows written${gone === 0 ? '' : `, ${mark('bad', `${number(gone)} lost`)}`}`;
 }
 
 function rulesLine({ rules: { path, rules, readAt }, quarantine }: DaemonStatus): string {

@@ -2,7 +2,7 @@ import { endedWithin, processWith } from '../../base/process.js';
 import { ControlError, controlRequest, runningDaemon } from '../../daemon/control.js';
 import { configOf, controlSocket } from '../context.js';
 import type { GlobalOptions } from '../options.js';
-import { CommandExit, EXIT, tell } from '../output.js';
+import { CommandExit, EXIT, print, tell } from '../output.js';
 
 const STOPPED_WITHIN_MS = 20_000;
 
@@ -13,6 +13,10 @@ export async function run(_args: readonly string[], options: GlobalOptions): Pro
   if (!running) {
     tell('Barricata does not run');
     return EXIT.no;
+  }
+  if (options.dryRun) {
+    if (!options.quiet) print(`would stop process ${running.pid}`);
+    return EXIT.done;
   }
   const daemon = await processWith(running.pid);
   await controlRequest(socket, '/stop').catch((error: unknown) => {

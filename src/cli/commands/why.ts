@@ -223,6 +223,7 @@ function screen(answer: Answer): string[] {
 
 function wayOut({ banned, stored, address }: Answer, by: string): string {
   if (stored.entries.length > 0) return `undo: barricata unban ${by} --reason "..."`;
+  if (banned && stored.problem !== null) return `undo, as soon as Redis answers: barricata unban ${by} --reason "..."`;
   if (banned) return 'undo: barricata unban --held (see barricata status)';
   return `to ban it: barricata ban ${address} --for 1h --reason "..."`;
 }

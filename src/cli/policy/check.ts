@@ -1,6 +1,6 @@
 import type { Warning } from '../../policy/lint.js';
 import type { GlobalOptions } from '../options.js';
-import { EXIT, mark, outputForm, print, printable, printRows } from '../output.js';
+import { EXIT, mark, outputForm, print, printable, printRows, tell } from '../output.js';
 import { type Candidate, candidateOf, quoted } from './candidate.js';
 
 /** One finding, as it is printed with `-o json`; `text` is the line of the file. */
@@ -23,8 +23,10 @@ export async function check(file: string, options: GlobalOptions): Promise<numbe
   const candidate = await candidateOf(file);
   if (!options.quiet) {
     if (form === 'json') print(JSON.stringify(asJson(candidate)));
-    else if (form === 'tsv') printTsv(candidate);
-    else for (const line of screen(candidate)) print(line);
+    else if (form === 'tsv') {
+      printTsv(candidate);
+      for (const reason of candidate.skipped) tell(printable(`not checked: ${reason}`));
+    } else for (const line of screen(candidate)) print(line);
   }
   return candidate.errors.length > 0 ? EXIT.no : EXIT.done;
 }

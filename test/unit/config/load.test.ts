@@ -142,6 +142,18 @@ describe('the configuration', () => {
     expect(config.inactive).toEqual([]);
   });
 
+  it('that is shipped marks as (later) what is not acted on, and nothing else', () => {
+    const marked = readFileSync(shipped, 'utf8')
+      .split('\n\n')
+      .flatMap((part) => part.split(/\n(?=\S| {2}\w)/).map((text, i, all) => ({ text, before: all[i - 1] ?? '' })))
+      .flatMap(({ text, before }) => {
+        const isMarked = text.includes('(later)') || (before.startsWith('#') && before.includes('(later)'));
+        const key = /^ *(\w+):/.exec(text)?.[1];
+        return isMarked && key !== undefined ? [key] : [];
+      });
+    expect(marked).toEqual(['rules', 'known_good_share', 'backend', 'action', 'context', 'console']);
+  });
+
   it('that is shipped quotes the line of each policy line', () => {
     const lines = readFileSync(shipped, 'utf8').split('\n');
     const config = loadConfig(shipped);
@@ -168,7 +180,7 @@ describe('the configuration', () => {
     expect(read(missing)).toBeInstanceOf(ConfigError);
     expect(read(missing)).toMatchObject({
       kind: 'unreadable',
-      message: `${missing}: no such file; name the file with --config FILE`,
+      message: `${missing}: no such file; check the path; --config FILE names another configuration`,
     });
     expect(read(folder)).toMatchObject({ kind: 'unreadable' });
     expect(read(folder).message).toContain('is a directory');
