@@ -107,6 +107,14 @@ function build(): Command {
     'why an address is banned, or what kept it from being banned',
     () => import('./commands/why.js'),
   );
+  verb(
+    'flags [words...]',
+    'own hosts that called out to an attacker or move inside: flags, flags ack ADDRESS SID, flags reopen ADDRESS SID',
+    () => import('./commands/flags.js'),
+  )
+    .option('--state <state>', 'only those that are open, or acknowledged')
+    .option('--owner <name>', 'with ack: who looks after it')
+    .option('--reason <text>', 'why');
   verb('audit [address]', 'who did what, newest first, from the journal', () => import('./commands/audit.js'))
     .option('--since <duration>', 'only what is at most this old')
     .option('--by <name>', 'only what this person did')
