@@ -1,7 +1,7 @@
 /**
  * What must not be banned because of what it is to this machine now: its own
  * addresses, its gateways and resolvers, the peers of its SSH sessions, its
- * Redis. Looked at twice a second, or less often where looking takes long;
+ * Redis. Looked at every second, or less often where looking takes long;
  * whatever cannot be read keeps what was read last, and is said in `problems`.
  */
 import { lookup } from 'node:dns/promises';
@@ -16,7 +16,7 @@ import { beginningOf, gateways4, gateways6, resolvers } from './neighbours.js';
 import { AddressDump, addressesWithoutNetlink } from './own-addresses.js';
 import { EnvironmentSessions, logindSessions, type SshSession, utmpFileSessions } from './ssh-sessions.js';
 
-const EVERY_MS = 500;
+const EVERY_MS = 1000;
 /** One look takes a fifth of a millisecond; where it takes longer, the period grows to this many times its cost. */
 const REST_FACTOR = 50;
 /** A scan of processes costs more than the rest together. */
@@ -139,7 +139,7 @@ export class LiveFacts implements Service {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Looks again now; the runner does so twice a second. */
+  /** Looks again now; the runner does so every second. */
   refresh(): void {
     const problems: string[] = [];
     const own = this.#own(problems);
