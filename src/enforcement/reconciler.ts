@@ -65,8 +65,8 @@ export class Reconciler implements Service {
       task: () => this.#run(),
       clock: options.clock,
       atLeast: 0,
-      // Counting walks the set in the kernel (6 ms for 100,000): at most a fifth of a percent of time.
-      atMost: () => Math.max(1400, this.#countCost * 500),
+      // Counting walks the set in the kernel (6 ms for 100,000): at most a third of a percent of time.
+      atMost: () => Math.max(1400, this.#countCost * 300),
       onError: (error) => {
         this.#lookAtAll = this.#compareNext = this.#judgeNext = true;
         options.log.error(
@@ -158,7 +158,7 @@ export class Reconciler implements Service {
       await this.#drain();
       const now = this.#o.clock.monotonic();
       if (now - this.#lastCompare >= Math.max(10_000, this.#compareCost * 1000)) this.#compareNext = true;
-      const countDue = now - this.#lastCount >= Math.max(1300, this.#countCost * 500);
+      const countDue = now - this.#lastCount >= Math.max(1300, this.#countCost * 300);
       if (!this.#compareNext && countDue) await this.#count();
       if (this.#lookAtAll || this.#compareNext) await this.#lookAtEverything();
     } catch (error) {
