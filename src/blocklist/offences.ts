@@ -18,7 +18,8 @@ export interface OffencesOptions {
 /**
  * Reads what the fleet knows of earlier bans: `barricata:offence:<address or
  * /64>`, a sorted set that the commit script writes together with the ban it
- * counts. Asked just before a batch is stored, so that no copy is held here.
+ * counts. Asked when a batch cannot be stored as one of new attackers, so that no
+ * copy is held here.
  */
 export class Offences {
   readonly #o: OffencesOptions;

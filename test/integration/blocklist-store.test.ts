@@ -110,6 +110,22 @@ describe.skipIf(!hasFeatures('redis-server'))('the store', () => {
   const acts = async () => (await journal.read(1000)).map(({ act }) => act).reverse();
   const outcome = ({ outcome }: ActResult) => outcome;
 
+  it('stores nothing of a batch made for new attackers when one of them was banned before', async () => {
+    const offence = { offender: '203.0.113.9', keepFor: 86_400 };
+    const decisions = [ban('203.0.113.10', 3600), ban('203.0.113.9', 3600, {}, { offence })];
+    const batch = { decisions, position: { source: '/e.json', value: 1 } };
+    redis.cli('ZADD', 'barricata:offence:203.0.113.9', '1', 'then 203.0.113.9');
+    expect(await host.store.commitIfNew(batch)).toBeNull();
+    expect(redis.cli('EXISTS', key, 'barricata:ban:203.0.113.10')).toBe('0');
+    expect((await host.store.positions()).has('/e.json')).toBe(false);
+    expect(await host.store.commit(batch)).toEqual(['stored', 'stored']);
+    expect((await host.store.positions()).get('/e.json')).toBe(1);
+    // Known from the commit itself, whatever events of Redis are still to come.
+    expect(host.mirror.get('ban', '203.0.113.9')).toBeDefined();
+    const others = [ban('203.0.113.11', 3600, {}, { offence: { ...offence, offender: '203.0.113.11' } })];
+    expect(await host.store.commitIfNew({ decisions: others, position: null })).toEqual(['stored']);
+  });
+
   it('stores a ban with its whole record, exactly, and its journal line', async () => {
     expect(await host.commit(ban('203.0.113.9', 3600))).toEqual(['stored']);
     expect(ttl()).toBeGreaterThan(3595);

@@ -37,6 +37,21 @@ function reading(kind: 'list' | 'stream', options: Partial<EveSourceOptions> = {
   return r;
 }
 
+/** One whose alerts are stored only when `release` is called. */
+function storingSlowly(kind: 'list' | 'stream'): { readonly r: Reading; readonly release: () => void } {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const r: Reading = reading(kind, {
+    onBatch: async (batch) => {
+      await held;
+      r.take(batch);
+    },
+  });
+  return { r, release };
+}
+
 const status = (r: Reading) => {
   const [first] = r.source.status().paths;
   if (first === undefined) throw new Error('no source');
@@ -181,16 +196,7 @@ describe.skipIf(!ready).each(['list', 'stream'] as const)('a Redis %s', (kind) =
   });
 
   it('reads nothing more while alerts are being stored, and says how far behind it is', async () => {
-    let release = () => {};
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const r: Reading = reading(kind, {
-      onBatch: async (batch) => {
-        await held;
-        r.take(batch);
-      },
-    });
+    const { r, release } = storingSlowly(kind);
     await r.source.start();
     await waitFor('it is open', () => status(r).opened);
     write[kind](...numbers(100).map((n) => line(n)));
@@ -224,16 +230,7 @@ describe.skipIf(!ready).each(['list', 'stream'] as const)('a Redis %s', (kind) =
   });
 
   it('gives nothing again after an ordinary stop, which waits for what is being stored', async () => {
-    let release = () => {};
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const r: Reading = reading(kind, {
-      onBatch: async (batch) => {
-        await held;
-        r.take(batch);
-      },
-    });
+    const { r, release } = storingSlowly(kind);
     await r.source.start();
     write[kind](line(0));
     await waitFor('it is taken', () => kept[kind]() === 1);
