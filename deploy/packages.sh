@@ -19,7 +19,7 @@ command_of() {
 
 # apt with its answers given, services neither started nor enabled (policy-rc.d), and no questions.
 apt_quiet() {
-  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$@"
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 -o Acquire::Retries=3 "$@"
 }
 
 without_services() {
@@ -40,10 +40,25 @@ leave_disabled() {
   for unit in "$@"; do systemctl --quiet disable "$unit" >/dev/null 2>&1 || true; done
 }
 
+# Not `apt-cache | grep -q`: grep ends early, and under pipefail that is a failure now and then.
+is_installable() {
+  local policy
+  policy=$(apt-cache policy "$1")
+  [[ $policy == *'Candidate: '[^\(]* ]]
+}
+
+# Where a package can be had from backports only, what it depends on must be taken from there too.
+release_options() {
+  local policy codename
+  policy=$(apt-cache policy "$1")
+  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  [[ $policy != *"$codename-backports/"* || $policy == *" $codename/main"* ]] || printf '%s\n' -t "$codename-backports"
+}
+
 # Suricata is in Debian 13 and Ubuntu themselves and in the backports of Debian 12,
 # which are added beside the machine's own sources and from the same archive.
 ensure_suricata_source() {
-  apt-cache policy suricata | grep -q 'Candidate: [^(]' && return
+  is_installable suricata && return
   local codename archive key
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   archive=$(
@@ -60,7 +75,7 @@ ensure_suricata_source() {
   } >/etc/apt/sources.list.d/barricata-backports.sources
   say "Suricata comes from $codename-backports: added /etc/apt/sources.list.d/barricata-backports.sources"
   apt_quiet update >/dev/null || true
-  if ! apt-cache policy suricata | grep -q 'Candidate: [^(]'; then
+  if ! is_installable suricata; then
     rm -f /etc/apt/sources.list.d/barricata-backports.sources
     return 1
   fi
@@ -78,13 +93,20 @@ install_packages() {
     say "this machine's archives have no Suricata; what needs it is left out"
     missing=("${missing[@]/suricata/}")
   fi
-  local log
+  local log options plain=()
   log=$(mktemp)
-  # shellcheck disable=SC2068
-  without_services apt_quiet install --no-install-recommends ${missing[@]} >"$log" 2>&1 || {
-    tail -n 20 "$log" >&2
-    die "apt could not install them; repair with: apt-get install ${missing[*]}"
+  install_or_die() {
+    without_services apt_quiet install --no-install-recommends "$@" >"$log" 2>&1 || {
+      tail -n 20 "$log" >&2
+      die "apt could not install them; repair with: apt-get install $*"
+    }
   }
+  for name in ${missing[@]}; do
+    options=$(release_options "$name")
+    # shellcheck disable=SC2086
+    if [ -n "$options" ]; then install_or_die $options "$name"; else plain+=("$name"); fi
+  done
+  [ ${#plain[@]} = 0 ] || install_or_die "${plain[@]}"
   rm -f "$log"
   leave_disabled ${missing[@]}
 }
