@@ -6,6 +6,7 @@
 // its own.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { parseConfig } from '../dist/config/load.js';
 import { Pipeline } from '../dist/filter/pipeline.js';
 import { libc } from '../dist/netlink/libc.js';
 import { Nfqueue } from '../dist/netlink/nfqueue.js';
@@ -15,11 +16,7 @@ import { NetlinkSocket } from '../dist/netlink/socket.js';
 const QUEUE = 100;
 const PACKETS = 12_000;
 const ROUNDS = Number(process.env.ROUNDS ?? 9);
-const FILTER = {
-  syn: { perSecond: 200, during: 3, ban: 600 },
-  icmp: { perSecond: 50, during: 3, ban: 600, dropLargerThan: 1024 },
-  scan: { ports: 30, within: 60, ban: 600 },
-};
+const FILTER = parseConfig('', 'default').filter;
 
 if (process.argv[2] !== 'inside') {
   const self = fileURLToPath(import.meta.url);

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { endOfDay } from './calendar.js';
 import type { Config, NeverBanEntry, PolicyLine } from './config.js';
+import { buildFilter } from './filter-schema.js';
 import { schema, type Written } from './schema.js';
 
 /** Text that is the same for the same meaning: keys sorted, defaults filled in, networks and expressions as text. */
@@ -37,7 +38,6 @@ export function versionOf(written: Written): string {
 
 /** Keys that are read and checked, and that this version does not act on; a function gives the part that counts. */
 const NOT_YET: readonly (readonly [path: string, of: (written: Written) => unknown])[] = [
-  ['filter.rules', (w) => w.filter.rules],
   ['redis.sentinels', (w) => w.redis.sentinels],
   ['redis.cluster', (w) => w.redis.cluster],
   ['enforcement.backend: nftables', (w) => w.enforcement.backend === 'nftables'],
@@ -86,22 +86,6 @@ function neverBan(written: Written, lineOf: (index: number) => number): Config['
   };
 }
 
-function filter({ syn, icmp, scan }: Written['filter']): Config['filter'] {
-  return {
-    syn: syn === 'off' ? null : { perSecond: syn.more_than, during: syn.during, ban: syn.then },
-    icmp:
-      icmp === 'off'
-        ? null
-        : {
-            perSecond: icmp.more_than,
-            during: icmp.during,
-            ban: icmp.then,
-            dropLargerThan: typeof icmp.drop_larger_than === 'number' ? icmp.drop_larger_than : null,
-          },
-    scan: scan === 'off' ? null : { ports: scan.more_than, within: scan.within, ban: scan.then },
-  };
-}
-
 function repeatOffenders(written: Written['repeat_offenders']): Config['repeatOffenders'] {
   if (written === 'off') return null;
   return { multiply: written.multiply, neverOver: written.never_over, forgetAfter: written.forget_after };
@@ -113,6 +97,7 @@ export type WrittenLine = Required<Pick<PolicyLine, 'line' | 'text'>>;
 /**
  * Makes the configuration of what the schema read.
  * @param lineOf where a policy line stands by its position, `null` where the file has none
+ * @param packetRuleText what the file says of one of `filter.rules`, as YAML on one line
  * @param neverBanLineOf the 1-based line of an entry of `never_ban`, 0 where the file has none
  */
 export function build(
@@ -120,6 +105,7 @@ export function build(
   file: string,
   lineOf: (index: number) => WrittenLine | null,
   neverBanLineOf: (index: number) => number,
+  packetRuleText: (index: number) => string,
 ): Config {
   const { suricata, limits, redis, enforcement, queue, history } = written;
   const policy: PolicyLine[] = written.policy.map((line, index) => ({ ...line, line: 0, ...lineOf(index) }));
@@ -143,7 +129,7 @@ export function build(
       metadataActions: suricata.metadata_actions,
     },
     quarantine: written.quarantine === 'off' ? null : written.quarantine,
-    filter: filter(written.filter),
+    filter: buildFilter(written.filter, written.time_zone, packetRuleText),
     policy,
     otherwise: written.otherwise,
     repeatOffenders: repeatOffenders(written.repeat_offenders),
@@ -167,7 +153,7 @@ export function build(
       onStop: enforcement.on_stop,
     },
     history: history === 'off' ? null : { keep: history.keep, atMost: history.at_most },
-    queue: { numbers: queue.numbers, whenOverloaded: queue.when_overloaded },
+    queue: { numbers: queue.numbers, whenOverloaded: queue.when_overloaded, atMost: queue.at_most },
     inactive: inactiveKeys(written),
   };
 }

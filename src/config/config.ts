@@ -19,18 +19,92 @@ export interface NeverBanEntry {
   readonly until: number | null;
 }
 
-/** `more_than` N events a second (per source) sustained over `during`. */
-export interface RateThreshold {
-  /** Events a second. */
-  readonly perSecond: number;
-  readonly during: Seconds;
+/** A part of the day in minutes since midnight, `from` inclusive, `to` exclusive; over midnight where `to` is not greater. */
+export interface Hours {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What holds instead at certain hours of the day; the first that covers the time counts. */
+export interface HoursLimit {
+  readonly between: Hours;
+  /** In the unit of the threshold that it stands in for; Infinity = nothing is too much. */
+  readonly limit: number;
   readonly ban: Seconds;
 }
 
+/** `more_than` N events a second (per source) sustained over `during`. */
+export interface RateThreshold {
+  /** Events a second; Infinity where only `hours` limit. */
+  readonly perSecond: number;
+  readonly during: Seconds;
+  readonly ban: Seconds;
+  readonly hours?: readonly HoursLimit[];
+}
+
+/** `more_than` N different ports or hosts (per source) `within` a time. */
+export interface CountThreshold {
+  /** Ports or hosts; Infinity where only `hours` limit. */
+  readonly most: number;
+  readonly within: Seconds;
+  readonly ban: Seconds;
+  readonly hours?: readonly HoursLimit[];
+}
+
+/** Many sources against one service of ours. */
+export interface FloodThreshold {
+  /** Unanswered connection attempts a second to one address and port; the kernel holds it there while the flood lasts. */
+  readonly perSecond: number;
+  readonly during: Seconds;
+  /** From at least so many different sources: fewer are for `syn`. */
+  readonly sources: number;
+  readonly then: 'limit' | 'synproxy';
+}
+
+/** One of the operator's own packet rules; every condition that is present must hold. */
+export interface PacketRule {
+  /** What the file says, as YAML on one line. */
+  readonly text: string;
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'icmpv6' | null;
+  /** TCP flag bits: `(flags & mask) === value`; `null` = any. */
+  readonly flags: { readonly mask: number; readonly value: number } | null;
+  /** Empty = any. */
+  readonly from: readonly Prefix[];
+  readonly to: readonly Prefix[];
+  /** Inclusive ranges; empty = any. */
+  readonly sourcePorts: readonly (readonly [number, number])[];
+  readonly targetPorts: readonly (readonly [number, number])[];
+  readonly icmpTypes: readonly number[];
+  /** Bytes of the IP packet, exclusive; `null` = any. */
+  readonly largerThan: number | null;
+  readonly smallerThan: number | null;
+  readonly then: { readonly kind: 'accept' | 'drop' | 'reject' } | { readonly kind: 'ban'; readonly duration: Seconds };
+}
+
+/** What the packet filter looks for; `null` switches a detector off. */
 export interface FilterConfig {
+  /** IANA name, for `hours`. */
+  readonly timeZone: string;
+  /** Unanswered connection attempts of one source. */
   readonly syn: RateThreshold | null;
+  readonly flood: FloodThreshold | null;
   readonly icmp: (RateThreshold & { readonly dropLargerThan: number | null }) | null;
-  readonly scan: { readonly ports: number; readonly within: Seconds; readonly ban: Seconds } | null;
+  /** First packets of UDP conversations of one source. */
+  readonly udp: RateThreshold | null;
+  /** Different ports of ours that did not open. */
+  readonly scan: CountThreshold | null;
+  readonly slowScan: CountThreshold | null;
+  /** Different hosts of ours on which nothing opened. */
+  readonly sweep: CountThreshold | null;
+  /** Different hosts of ours that were pinged. */
+  readonly pingSweep: CountThreshold | null;
+  /** Different ports touched by packets that no system sends (NULL, FIN, Xmas, SYN with FIN); each is dropped. */
+  readonly stealth: CountThreshold | null;
+  /** Different ports that answered an ACK out of nowhere by RST. */
+  readonly ackScan: CountThreshold | null;
+  /** Drop packets whose source is their own destination. */
+  readonly land: boolean;
+  readonly rules: readonly PacketRule[];
 }
 
 export type PolicyAction =
@@ -150,7 +224,12 @@ export interface Config {
     /** Bytes. */
     readonly atMost: number;
   } | null;
-  readonly queue: { readonly numbers: readonly number[]; readonly whenOverloaded: 'accept' | 'drop' };
+  readonly queue: {
+    readonly numbers: readonly number[];
+    readonly whenOverloaded: 'accept' | 'drop';
+    /** First packets a second that are handed to the queues at most; what is above, the kernel settles. */
+    readonly atMost: number;
+  };
   /** Keys that the file sets and that this version reads but does not act on yet; `status` and `doctor` list them. */
   readonly inactive: readonly string[];
 }

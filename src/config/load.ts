@@ -69,7 +69,14 @@ const YAML_FIXES: Readonly<Record<string, string>> = {
  */
 export function parseConfig(text: string, file: string): Config {
   const { written, itemIn } = readDocument(text, file);
-  return build(written, file, itemIn('policy'), (index) => itemIn('never_ban')(index)?.line ?? 0);
+  const packetRule = itemIn('filter.rules');
+  return build(
+    written,
+    file,
+    itemIn('policy'),
+    (index) => itemIn('never_ban')(index)?.line ?? 0,
+    (index) => packetRule(index)?.text ?? `rule ${index + 1}`,
+  );
 }
 
 /** One file as it is written, and as it is meant. */
@@ -78,7 +85,7 @@ export interface ConfigDocument {
   readonly root: Readonly<Record<string, unknown>>;
   /** In plain units, with the defaults. */
   readonly written: Written;
-  /** Where an item of a list at the top stands, by its position; `null` where the file has none. */
+  /** Where an item of a list (`policy`, `filter.rules`) stands, by its position; `null` where the file has none. */
   readonly itemIn: (list: string) => (index: number) => WrittenLine | null;
 }
 
@@ -136,9 +143,9 @@ export function readDocument(text: string, file: string): ConfigDocument {
 /** Longest text of a policy line that is kept to be quoted. */
 const QUOTED = 500;
 
-/** An item of a list at the top of the file; `null` where the file has none. */
+/** An item of a list by its dotted path; `null` where the file has none. */
 function itemOf(document: Document.Parsed, lines: LineCounter, key: string, index: number): WrittenLine | null {
-  const list = isMap(document.contents) ? document.contents.get(key, true) : null;
+  const list = isMap(document.contents) ? document.contents.getIn(key.split('.'), true) : null;
   const item = isSeq(list) ? list.items[index] : undefined;
   if (!isNode(item) || !item.range) return null;
   const text = stringify(item.toJS(document), { collectionStyle: 'flow', lineWidth: 0 }).trim();

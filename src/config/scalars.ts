@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { FOREVER, type Seconds } from '../base/clock.js';
 import { formatDuration, parseDuration } from '../base/duration.js';
 import { isProblem, type Prefix, parsePrefix } from '../net/prefix.js';
-import type { PolicyAction } from './config.js';
+import type { Hours, PolicyAction } from './config.js';
 import { withoutSecrets } from './secrets.js';
 
 const SEPARATOR = '\n';
@@ -212,31 +212,62 @@ export const banOnly = form(
   },
 );
 
-/** `200/s per source`: events a second. */
-export const rate = form(
-  {
-    what: 'a rate',
-    fix: 'write a number a second or a minute, such as 200/s per source or 600/m per source',
-    pattern: '^\\d+ ?/ ?[sm](?: per source)?$',
-  },
-  (value) => {
-    const match = /^(\d{1,9}) ?\/ ?([sm])(?: +per +source)?$/.exec(value);
-    const perSecond = match === null ? 0 : Number(match[1]) / (match[2] === 's' ? 1 : 60);
-    return perSecond > 0 ? perSecond : null;
-  },
-);
+/** `200/s per source`: events a second, counted for what `per` names. */
+function rateOf(per: 'source' | 'destination' | null) {
+  const suffix = per === null ? '' : `(?: +per +${per})?`;
+  const example = (amount: string) => `${amount}${per === null ? '' : ` per ${per}`}`;
+  return form(
+    {
+      what: 'a rate',
+      fix: `write a number a second or a minute, such as ${example('200/s')} or ${example('600/m')}`,
+      pattern: `^\\d+ ?/ ?[sm]${suffix.replaceAll(' +', ' ')}$`,
+    },
+    (value) => {
+      const match = new RegExp(`^(\\d{1,9}) ?/ ?([sm])${suffix}$`).exec(value);
+      const perSecond = match === null ? 0 : Number(match[1]) / (match[2] === 's' ? 1 : 60);
+      return perSecond > 0 ? perSecond : null;
+    },
+  );
+}
 
-/** `30 ports per source`: distinct ports. */
-export const portCount = form(
+export const rate = rateOf('source');
+export const ratePerDestination = rateOf('destination');
+export const plainRate = rateOf(null);
+
+/** `30 ports per source`: how many different ones. */
+function countOf(unit: 'ports' | 'hosts') {
+  return form(
+    {
+      what: `a number of ${unit}`,
+      fix: `write a number from 2 to 65534, such as 30 ${unit} per source`,
+      pattern: `^\\d+ ${unit}(?: per source)?$`,
+    },
+    (value) => {
+      const match = new RegExp(`^(\\d{1,5}) +${unit}(?: +per +source)?$`).exec(value);
+      const count = match === null ? 0 : Number(match[1]);
+      return count >= 2 && count <= 65_534 ? count : null;
+    },
+  );
+}
+
+export const portCount = countOf('ports');
+export const hostCount = countOf('hosts');
+
+/** `22:00-06:00`: a part of every day. */
+export const hours = form<Hours>(
   {
-    what: 'a number of ports',
-    fix: 'write a number from 2 to 65535, such as 30 ports per source',
-    pattern: '^\\d+ ports(?: per source)?$',
+    what: 'a part of the day',
+    fix: 'write it as 22:00-06:00, in the time zone of time_zone',
+    pattern: '^\\d{1,2}:\\d{2} ?- ?\\d{1,2}:\\d{2}$',
   },
   (value) => {
-    const match = /^(\d{1,5}) +ports(?: +per +source)?$/.exec(value);
-    const ports = match === null ? 0 : Number(match[1]);
-    return ports >= 2 && ports <= 65_535 ? ports : null;
+    const match = /^(\d{1,2}):(\d\d) ?- ?(\d{1,2}):(\d\d)$/.exec(value);
+    if (match === null) return null;
+    const minutes = (hour: string | undefined, minute: string | undefined) =>
+      Number(hour) <= 24 && Number(minute) < 60 ? Number(hour) * 60 + Number(minute) : Number.NaN;
+    const from = minutes(match[1], match[2]);
+    const to = minutes(match[3], match[4]);
+    return from < 1440 && to <= 1440 && from !== to ? { from, to } : null;
   },
 );
 

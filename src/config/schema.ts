@@ -8,10 +8,10 @@ import { z } from 'zod';
 import { contains, type Prefix, prefix } from '../net/prefix.js';
 import { DEFAULT_HOME, DEFAULT_NEVER_BAN, DEFAULT_POLICY } from './defaults.js';
 import { parseEveEntry } from './eve-entry.js';
+import { filter } from './filter-schema.js';
 import { policyLines } from './policy-schema.js';
 import {
   action,
-  banOnly,
   duration,
   form,
   hostPort,
@@ -21,8 +21,7 @@ import {
   onOff,
   path,
   percent,
-  portCount,
-  rate,
+  plainRate,
   readNetwork,
   say,
   shown,
@@ -113,40 +112,6 @@ const eveSources = listOf(eveSource, 1, EVE_FIX).superRefine((sources, context) 
     message: say(`${parseEveEntry(twice)?.source} is named twice`, 'name each once'),
   });
 });
-
-const detector = { during: duration(1, 600), then: banOnly };
-
-const packetRule = section({
-  proto: word('tcp', 'udp', 'icmp', 'icmpv6').optional(),
-  flags: listOf(word('syn', 'ack', 'fin', 'rst', 'psh', 'urg', 'none')).optional(),
-  from: listOf(network, 1).optional(),
-  to: listOf(network, 1).optional(),
-  sport: listOf(
-    z.union([
-      whole(0, 65_535, 'a port'),
-      form({ what: 'a range of ports', fix: 'write one such as 8000-8099' }, portRange),
-    ]),
-    1,
-  ).optional(),
-  dport: listOf(
-    z.union([
-      whole(0, 65_535, 'a port'),
-      form({ what: 'a range of ports', fix: 'write one such as 8000-8099' }, portRange),
-    ]),
-    1,
-  ).optional(),
-  icmp_type: listOf(whole(0, 255), 1).optional(),
-  larger_than: whole(0, 65_535).optional(),
-  then: form({ what: 'what a packet rule does', fix: 'write drop, accept, or ban 10m' }, (value) =>
-    value === 'drop' || value === 'accept' || /^ban +(\d{1,9}[smhdw])+$/.test(value) ? value : null,
-  ),
-  note: text(500, 'a note').optional(),
-});
-
-function portRange(value: string): string | null {
-  const match = /^(\d{1,5})-(\d{1,5})$/.exec(value);
-  return match && Number(match[1]) <= Number(match[2]) && Number(match[2]) <= 65_535 ? value : null;
-}
 
 const redisUrl = form(
   {
@@ -245,21 +210,7 @@ export const schema = section({
       error: (issue) => say(`${shown(issue.input)} is no quarantine`, 'write off, or { age: 3d, hits: 5 }'),
     })
     .prefault({}),
-  filter: section({
-    syn: z
-      .union([off, section({ more_than: rate, ...detector })])
-      .prefault({ more_than: '200/s per source', during: '3s', then: 'ban 10m' }),
-    icmp: z
-      .union([
-        off,
-        section({ more_than: rate, ...detector, drop_larger_than: z.union([off, whole(576, 65_535)]).optional() }),
-      ])
-      .prefault({ more_than: '50/s per source', during: '3s', then: 'ban 10m', drop_larger_than: 1024 }),
-    scan: z
-      .union([off, section({ more_than: portCount, within: duration(1, HOUR), then: banOnly })])
-      .prefault({ more_than: '30 ports per source', within: '60s', then: 'ban 10m' }),
-    rules: z.array(packetRule).prefault([]),
-  }).prefault({}),
+  filter: filter.prefault({}),
   policy: policyLines.prefault(DEFAULT_POLICY),
   otherwise: action.prefault('note'),
   repeat_offenders: z
@@ -303,6 +254,7 @@ export const schema = section({
   queue: section({
     numbers: queueNumbers.prefault([100]),
     when_overloaded: word('accept', 'drop').prefault('accept'),
+    at_most: plainRate.prefault('100000/s'),
   }).prefault({}),
   context: z
     .union([

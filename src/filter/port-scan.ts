@@ -26,7 +26,7 @@ export class PortScan implements Detector {
   readonly #limit: SourceLimit;
 
   constructor(config: NonNullable<FilterConfig['scan']>, report: Report, seed: number) {
-    const { ports, within, ban } = config;
+    const { most: ports, within, ban } = config;
     this.#limit = new SourceLimit({
       detector: 'port_scan',
       limit: ports,

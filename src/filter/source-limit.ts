@@ -54,6 +54,8 @@ export class SourceLimit {
         count: this.#counts.found,
         window,
         ban,
+        proof: null,
+        knownGood: null,
       });
     }
     return VERDICT.DROP;

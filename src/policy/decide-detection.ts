@@ -1,7 +1,7 @@
 import { formatDuration } from '../base/duration.js';
 import { unreachable } from '../base/errors.js';
 import type { FilterConfig } from '../config/config.js';
-import type { Detection, DetectorName } from '../filter/detection.js';
+import type { Detection } from '../filter/detection.js';
 import { formatWords } from '../net/address.js';
 import { isProblem, type Prefix, parsePrefix } from '../net/prefix.js';
 import { carriesIpv4, isSpecialKind, kindOf } from './address-kind.js';
@@ -105,22 +105,41 @@ function refusalOf(prefix: Prefix, context: DecisionContext): ReturnType<Decisio
 }
 
 /** A short sentence with the figures that people tune by. */
-function reasonOf({ detector, count, window }: Detection, filter: FilterConfig): string {
+function reasonOf({ detector, count, window, rule }: Detection, filter: FilterConfig): string {
+  const seconds = `${round(window)} s`;
   const rate = (name: string, limit: number | undefined) => {
     const perSecond = window > 0 ? Math.round(count / window) : count;
-    return `${name} rate ${perSecond}/s for ${round(window)} s${limit === undefined ? '' : ` (limit ${limit}/s)`}`;
+    return `${name} rate ${perSecond}/s for ${seconds}${limited(limit, '/s')}`;
   };
-  const name: DetectorName = detector;
-  switch (name) {
+  const counted = (what: string, limit: number | undefined) => `${count} ${what} in ${seconds}${limited(limit, '')}`;
+  switch (detector) {
     case 'syn_rate':
       return rate('SYN', filter.syn?.perSecond);
     case 'icmp_rate':
       return rate('ICMP', filter.icmp?.perSecond);
+    case 'udp_rate':
+      return rate('UDP', filter.udp?.perSecond);
     case 'port_scan':
-      return `${count} ports in ${round(window)} s${filter.scan === null ? '' : ` (limit ${filter.scan.ports})`}`;
+      return counted('ports', filter.scan?.most);
+    case 'slow_scan':
+      return counted('ports', filter.slowScan?.most);
+    case 'host_sweep':
+      return counted('hosts', filter.sweep?.most);
+    case 'ping_sweep':
+      return counted('pinged hosts', filter.pingSweep?.most);
+    case 'stealth_scan':
+      return counted('ports by NULL, FIN, Xmas or SYN+FIN packets', filter.stealth?.most);
+    case 'ack_scan':
+      return counted('closed ports by ACK', filter.ackScan?.most);
+    case 'packet_rule':
+      return `packet rule ${rule ?? ''}`.trim();
     default:
-      return unreachable(name, 'detector');
+      return unreachable(detector, 'detector');
   }
+}
+
+function limited(limit: number | undefined, unit: string): string {
+  return limit === undefined || limit === Number.POSITIVE_INFINITY ? '' : ` (limit ${limit}${unit})`;
 }
 
 function round(seconds: number): number {

@@ -13,13 +13,15 @@ import { PacketQueue, type PacketQueueOptions } from '../../src/filter/packet-qu
 import { NetlinkError } from '../../src/netlink/errors.js';
 import { queueStatuses } from '../../src/netlink/nfqueue-status.js';
 import { hasFeatures } from '../support/feature.js';
+import { NO_FILTER } from '../support/filter.js';
 import { enterPrivateNetns, Host, run, waitFor } from '../support/netns.js';
 
 const QUEUE = 100;
 const FILTER: FilterConfig = {
+  ...NO_FILTER,
   syn: { perSecond: 200, during: 3, ban: 600 },
   icmp: { perSecond: 50, during: 3, ban: 600, dropLargerThan: 1024 },
-  scan: { ports: 30, within: 60, ban: 600 },
+  scan: { most: 30, within: 60, ban: 600 },
 };
 
 describe.skipIf(!hasFeatures('root', 'nfqueue', 'hping3', 'nmap'))('the packet queue', () => {
@@ -112,6 +114,8 @@ describe.skipIf(!hasFeatures('root', 'nfqueue', 'hping3', 'nmap'))('the packet q
         window: 3,
         at: expect.any(Number),
         ban: 600,
+        proof: null,
+        knownGood: null,
       },
     ]);
     const { dropped, queueLength } = path.health();
@@ -201,7 +205,7 @@ describe.skipIf(!hasFeatures('root', 'nfqueue', 'hping3', 'nmap'))('the packet q
   it('counts exactly the packets that passed unfiltered while a worker stood still', async () => {
     const path = await start({
       backlog: 64,
-      filter: { syn: null, icmp: null, scan: null },
+      filter: NO_FILTER,
       workerUrl: new URL('../fixtures/queue/slow-worker.mjs', import.meta.url),
     });
     // A ping of 444 bytes makes that worker stand still for four seconds, several times what the 300 pings take.

@@ -37,6 +37,8 @@ const row: fc.Arbitrary<AlertRow> = fc
       window: 1,
       at: 5,
       ban: 60,
+      proof: null,
+      knownGood: null,
     } as const;
     return {
       ...rest,

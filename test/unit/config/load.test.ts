@@ -96,7 +96,7 @@ describe('the configuration', () => {
       filter: {
         syn: { perSecond: 200, during: 3, ban: 600 },
         icmp: { perSecond: 50, during: 3, ban: 600, dropLargerThan: 1024 },
-        scan: { ports: 30, within: 60, ban: 600 },
+        scan: { most: 30, within: 60, ban: 600 },
       },
       policy: [
         {
@@ -119,7 +119,7 @@ describe('the configuration', () => {
       },
       redis: { embedded: true, url: null, prefix: 'barricata' },
       enforcement: { backend: 'auto', iptables: 'auto', outbound: true, onStop: 'keep' },
-      queue: { numbers: [100], whenOverloaded: 'accept' },
+      queue: { numbers: [100], whenOverloaded: 'accept', atMost: 100_000 },
     });
     expect(config.home.map((network) => network.text)).toEqual([
       '10.0.0.0/8',
@@ -127,8 +127,7 @@ describe('the configuration', () => {
       '192.168.0.0/16',
       'fc00::/7',
     ]);
-    // The one thing in it that this version reads and does not do.
-    expect(config.inactive).toEqual(['filter.rules']);
+    expect(config.inactive).toEqual([]);
   });
 
   it('that is shipped means exactly what an empty file means', () => {
@@ -151,7 +150,7 @@ describe('the configuration', () => {
         const key = /^ *(\w+):/.exec(text)?.[1];
         return isMarked && key !== undefined ? [key] : [];
       });
-    expect(marked).toEqual(['rules', 'known_good_share', 'backend', 'action', 'context', 'console']);
+    expect(marked).toEqual(['backend', 'action', 'context', 'console']);
   });
 
   it('that is shipped quotes the line of each policy line', () => {

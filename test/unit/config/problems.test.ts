@@ -261,7 +261,6 @@ describe('the conditions of a policy line', () => {
 
 describe('what this version reads and does not act on', () => {
   it.each([
-    ['filter: { rules: [{ proto: tcp, flags: syn, sport: 12345, then: drop }] }', 'filter.rules'],
     ['redis: { sentinels: ["a:26379"] }', 'redis.sentinels'],
     ['enforcement: { action: reject }', 'enforcement.action'],
     ['context: { reverse_dns: on }', 'context'],

@@ -5,13 +5,15 @@ import type { Detection } from '../../../src/filter/detection.js';
 import { VERDICT } from '../../../src/filter/detector.js';
 import { Pipeline } from '../../../src/filter/pipeline.js';
 import { TCP_FLAG } from '../../../src/net/packet.js';
+import { NO_FILTER } from '../../support/filter.js';
 import { icmp, tcp } from '../../support/packets.js';
 import { readPcap } from '../../support/pcap.js';
 
 const FILTER: FilterConfig = {
+  ...NO_FILTER,
   syn: { perSecond: 200, during: 3, ban: 600 },
   icmp: { perSecond: 50, during: 3, ban: 600, dropLargerThan: 1024 },
-  scan: { ports: 30, within: 60, ban: 600 },
+  scan: { most: 30, within: 60, ban: 600 },
 };
 const START = 1_700_000_000_000;
 const SERVER = '192.168.50.10';
@@ -56,6 +58,8 @@ describe('syn_rate', () => {
         window: 3,
         at: START + 2401,
         ban: 600,
+        proof: null,
+        knownGood: null,
       },
     ]);
   });
@@ -211,7 +215,7 @@ describe('the pipeline', () => {
   });
 
   it('does nothing that is not configured', () => {
-    pipeline = new Pipeline({ syn: null, icmp: null, scan: null }, 7);
+    pipeline = new Pipeline(NO_FILTER, 7);
     for (let i = 0; i < 3000; i++) expect(send(syn('203.0.113.66', i))).toBe(VERDICT.ACCEPT);
     expect(found).toEqual([]);
   });

@@ -51,7 +51,7 @@ describe('history of alerts', () => {
     lab.recorder.add({
       ...decided('2001:db8::/64'),
       alert: null,
-      detection: { ...detection, count: 900, window: 3, ban: 600 },
+      detection: { ...detection, count: 900, window: 3, ban: 600, proof: null, knownGood: null },
     });
     await lab.recorder.flush();
     const found = await lab.history.alerts({ address: prefix('2001:db8::5') });

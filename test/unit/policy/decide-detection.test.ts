@@ -12,6 +12,8 @@ const SYN: Detection = {
   window: 3,
   at: NOW,
   ban: 600,
+  proof: null,
+  knownGood: null,
 };
 
 const on = (detection: Partial<Detection>, setting: Partial<Setting> = {}) =>

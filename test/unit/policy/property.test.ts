@@ -302,7 +302,17 @@ describe('for any alert and any policy', () => {
     let bans = 0;
     fc.assert(
       fc.property(source, detector, ban, fc.nat(1e6), (from, name, seconds, count) => {
-        const detection = { detector: name, source: from, target: '10.1.1.1', count, window: 3, at: T, ban: seconds };
+        const detection = {
+          detector: name,
+          source: from,
+          target: '10.1.1.1',
+          count,
+          window: 3,
+          at: T,
+          ban: seconds,
+          proof: null,
+          knownGood: null,
+        };
         const decision = decideDetection(detection, base);
         if (decision.kind === 'ban') {
           bans += 1;

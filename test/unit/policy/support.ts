@@ -5,6 +5,7 @@ import { hostPrefix, overlaps, type Prefix, prefix, prefixOf, widthOf } from '..
 import { type DecisionContext, type RuleFacts, setOf } from '../../../src/policy/context.js';
 import type { Refusal, RefusalCause } from '../../../src/protection/admits.js';
 import type { Endpoint, EveAlert } from '../../../src/suricata/eve-alert.js';
+import { DEFAULT_FILTER } from '../../support/filter.js';
 
 export const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
 export const SPECIAL = [
@@ -120,11 +121,7 @@ export function contextFor(setting: Setting): DecisionContext {
       setting.repeatOffenders === undefined
         ? { multiply: [1, 4, 24], neverOver: 604_800, forgetAfter: 2_592_000 }
         : setting.repeatOffenders,
-    filter: {
-      syn: { perSecond: 200, during: 3, ban: 600 },
-      icmp: { perSecond: 50, during: 3, ban: 600, dropLargerThan: null },
-      scan: { ports: 30, within: 60, ban: 600 },
-    },
+    filter: DEFAULT_FILTER,
     home: setOf(home),
     trustedProxies: setOf((setting.trustedProxies ?? []).map(prefix)),
     host: 'edge-1',
