@@ -12,9 +12,9 @@ import { RulesWatch } from '../enforcement/rules-watch.js';
 import type { Gate, KernelElement, SetBackend } from '../enforcement/set-backend.js';
 import { maxelemFor } from '../enforcement/sets.js';
 import type { Prefix } from '../net/prefix.js';
-import { notAlive } from '../netlink/alive.js';
 import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
+import { notAlive } from '../netlink/limits.js';
 
 export interface KernelOptions {
   readonly config: Config;
