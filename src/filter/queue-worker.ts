@@ -5,4 +5,4 @@ import { runQueueLoop } from './queue-loop.js';
 import type { WorkerInput } from './shared-state.js';
 
 const input = workerData as WorkerInput;
-runQueueLoop(input, new Pipeline(input.filter, input.seed), (message) => parentPort?.postMessage(message));
+runQueueLoop(input, new Pipeline({ config: input.filter, seed: input.seed }), (message) => parentPort?.postMessage(message));
