@@ -272,6 +272,10 @@ export class AttributeReader {
     return this.length < 1 ? 0 : this.#view.getUint8(this.start);
   }
 
+  be16(): number {
+    return this.length < 2 ? 0 : this.#view.getUint16(this.start, false);
+  }
+
   be32(): number {
     return this.length < 4 ? 0 : this.#view.getUint32(this.start, false);
   }
