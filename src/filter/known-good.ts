@@ -63,15 +63,20 @@ const UNSURE_AFTER_LOSS_S = 10 * 60;
 /** @param key two words that nobody outside knows */
 export function newKnownGoodMemory(key: readonly [number, number]): KnownGoodMemory {
   const words = (count: number) => new Int32Array(new SharedArrayBuffer(4 * count));
-  const control = words(4);
-  control[CONTROL.KEY0] = key[0];
-  control[CONTROL.KEY1] = key[1];
-  return {
-    control,
+  const memory = {
+    control: words(4),
     connections: words(ENTRIES * ENTRY_WORDS),
     periods: words(FILTERS),
     clients: words(FILTERS * FILTER_WORDS),
   };
+  rekey(memory, key);
+  return memory;
+}
+
+/** For a memory that nobody reads or writes yet. */
+export function rekey({ control }: KnownGoodMemory, [key0, key1]: readonly [number, number]): void {
+  control[CONTROL.KEY0] = key0;
+  control[CONTROL.KEY1] = key1;
 }
 
 /** The key that a memory was made with; what is kept of it is of use only with the same. */
