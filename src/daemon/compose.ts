@@ -31,6 +31,7 @@ import { LiveFacts, redisHostOf } from '../protection/live-facts.js';
 import type { ContactRecord } from '../suricata/eve-contact.js';
 import { RulesetSource } from '../suricata/ruleset-source.js';
 import { AlertPath } from './alert-path.js';
+import { Connections } from './connections.js';
 import { ControlServer } from './control.js';
 import { Decisions } from './decisions.js';
 import { EmbeddedRedis, redisCliCommand } from './embedded-redis.js';
@@ -138,6 +139,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
   const store = new Store({ connection, keys, mirror, offline, clock, log });
   const offences = new Offences({ connection, keys, skew: () => mirror.skew, log });
   const isBanned = (text: string) => mirror.get('ban', text) !== undefined;
+  const connections = new Connections({ file: `${first.state}/known-good`, clock, log });
   const limits = new BanLimits({
     get newBansPerMinute() {
       return config().limits.newBansPerMinute;
@@ -152,8 +154,9 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     clock,
     isBanned,
     total: () => mirror.status().entries,
-    // The packet path does not tell yet who had complete sessions lately.
-    isKnownGood: null,
+    get isKnownGood() {
+      return connections.isKnownGood;
+    },
     onReached: (limit, why) => log.error({ alarm: 'limit_reached', limit }, why),
   });
   const rules = new RulesetSource({
@@ -181,6 +184,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
       isOwn: (words) => facts.isOwn(words),
       ruleFacts: (sid, gid) => (rules.ruleset === null ? null : ruleFacts(rules.ruleset, sid, gid)),
       exceptionInside: (network) => mirror.facts.exceptionInside(network),
+      conntrack: (alert) => connections.stateOf(alert),
     });
   const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
   // More than the mode: whoever is allowed must be known before anybody is decided to be banned.
@@ -254,6 +258,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     reconciler,
     recent,
     store,
+    connections,
     limits,
     rules,
     quarantine,
@@ -299,6 +304,8 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     rules,
     quarantine,
     decisions,
+    // Before the packet filter, whose worker writes it.
+    connections,
     filterPath,
     alertPath,
     heap,
