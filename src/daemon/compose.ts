@@ -36,6 +36,7 @@ import { ControlServer } from './control.js';
 import { Decisions } from './decisions.js';
 import { EmbeddedRedis, redisCliCommand } from './embedded-redis.js';
 import { FilterPath } from './filter-path.js';
+import { FloodStates } from './flood-states.js';
 import { ProtectedFacts } from './gate.js';
 import { fullCollection, HeapRest } from './heap.js';
 import { Heartbeat } from './heartbeat.js';
@@ -225,18 +226,29 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     clock,
     log,
   });
+  const floods = new FloodStates(log);
   const filterPath = new FilterPath({
     queue: new PacketQueue({
       numbers: first.queue.numbers,
       get filter() {
         return config().filter;
       },
+      get home() {
+        return config().home;
+      },
+      knownGood: connections.memory,
+      settledAt: kernel.settledAt,
       whenOverloaded: first.queue.whenOverloaded,
       dropping: first.mode === 'enforce',
       keepAlive: true,
       clock,
       log,
       onDetection: (detection) => decisions.onDetection(detection),
+      onFlood: (flood) => floods.onFlood(flood),
+      onEnd: () => {
+        connections.stopped();
+        floods.forget();
+      },
     }),
     kernel,
     modeKnown,
@@ -266,6 +278,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     history,
     alertPath,
     filterPath,
+    floods,
     heartbeat,
     clock,
     log,

@@ -11,10 +11,14 @@ import { RulesGuard } from '../enforcement/rules-guard.js';
 import { RulesWatch } from '../enforcement/rules-watch.js';
 import type { Gate, KernelElement, SetBackend } from '../enforcement/set-backend.js';
 import { maxelemFor } from '../enforcement/sets.js';
+import { sharedNumber } from '../filter/shared-state.js';
 import type { Prefix } from '../net/prefix.js';
 import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
 import { notAlive } from '../netlink/limits.js';
+
+/** Conversations of before are known to connection tracking after so long. */
+const SETTLES_MS = 2 * 60_000;
 
 export interface KernelOptions {
   readonly config: Config;
@@ -47,6 +51,8 @@ export class Kernel implements Service {
   readonly #watch = new RulesWatch();
   readonly #commands = new Commands();
   #isLegacy = false;
+  /** From when on stray ACKs count, see `Pipeline.settle`. */
+  readonly settledAt = sharedNumber(Number.POSITIVE_INFINITY);
   readonly #o: KernelOptions;
   #notes: readonly string[] = [];
 
@@ -143,6 +149,8 @@ export class Kernel implements Service {
 
   async #install(): Promise<void> {
     const { notes } = await this.#rules.install();
+    // Connection tracking begins with the rules that ask for it.
+    this.settledAt[0] = Number(process.hrtime.bigint() / 1_000_000n) + SETTLES_MS;
     for (const note of notes) if (!this.#notes.includes(note)) this.#o.log.warn(note);
     this.#notes = notes;
   }

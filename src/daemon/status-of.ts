@@ -99,7 +99,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
     parts.heartbeat.problem === null &&
     alertPath.problem === null &&
     unopened.length === 0;
-  const alarms = [...settings.alarms, ...limitAlarms(limit, parts.clock.now())];
+  const alarms = [...settings.alarms, ...parts.floods.alarms, ...limitAlarms(limit, parts.clock.now())];
   return { ...base, ready, alarms, problems: problemsOf(base, parts, eve.problems) };
 }
 

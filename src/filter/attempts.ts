@@ -3,6 +3,7 @@ import type { DetectorName } from './detection.js';
 import {
   type Endpoints,
   type KnownConnections,
+  knownGoodOf,
   type Report,
   sourceText,
   targetText,
@@ -54,6 +55,7 @@ export class Attempts {
   readonly #home: NetworkMasks;
   readonly #connections: KnownConnections | null;
   readonly #report: Report;
+  #blindUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
     config: Pick<FilterConfig, 'syn' | 'scan' | 'slowScan' | 'sweep'>,
@@ -104,7 +106,8 @@ export class Attempts {
     this.#sources.enter(packet, now, this.#syn !== null, packet.targetPort, hostValue(packet));
     let verdict: Verdict = VERDICT.ACCEPT;
     if (this.#syn !== null) {
-      const level = this.#sources.rate(this.#syn.limit, this.#syn.banMs);
+      const isBlind = now < this.#blindUntil;
+      const level = this.#sources.rate(isBlind ? Number.POSITIVE_INFINITY : this.#syn.limit, this.#syn.banMs);
       if (level !== LEVEL.BELOW) verdict = VERDICT.DROP;
       if (level === LEVEL.OVER_AND_NEW) this.#tell('syn_rate', packet, this.#syn, null);
     }
@@ -155,6 +158,11 @@ export class Attempts {
     this.#sources.untouch(HOSTS, hostValue(connection));
   }
 
+  /** It was lost which connections were completed: what counts of the last while may have been. */
+  blind(now: number): void {
+    this.#blindUntil = now + (this.#syn?.window ?? 0) * 1000;
+  }
+
   /**
    * Connections that the same source completed while it scanned prove that it is
    * not forged, unless it is a client of before, in whose name somebody else may scan.
@@ -163,7 +171,7 @@ export class Attempts {
     const connections = this.#connections;
     if (connections?.known !== true || this.#sources.wholeNet) return null;
     if (this.#sources.sinceCompleted > this.#sources.oldest + SAME_RUN_MS) return null;
-    return connections.isKnownGood(packet) ? null : 'conntrack';
+    return connections.isKnownGood(packet) === false ? 'conntrack' : null;
   }
 
   #tell(detector: DetectorName, packet: Endpoints, threshold: Threshold, proof: 'conntrack' | null): void {
@@ -175,7 +183,7 @@ export class Attempts {
       window: threshold.window,
       ban: threshold.banMs / 1000,
       proof,
-      knownGood: this.#connections?.known === true ? this.#connections.isKnownGood(packet) : null,
+      knownGood: knownGoodOf(packet, this.#connections),
     });
   }
 }

@@ -30,8 +30,15 @@ export type Report = (detection: Omit<Detection, 'at'>) => void;
 export interface KnownConnections {
   /** Whether somebody tells: without it nothing may be concluded from a missing completion. */
   readonly known: boolean;
-  /** Whether the source (IPv6: its /64) completed connections within the last day, the last minutes left out. */
-  isKnownGood(of: Endpoints): boolean;
+  /**
+   * Whether the source (IPv6: its /64) completed connections within the last day, the last minutes left out;
+   * `null` = not known.
+   */
+  isKnownGood(of: Endpoints): boolean | null;
+}
+
+export function knownGoodOf(of: Endpoints, connections: KnownConnections | null): boolean | null {
+  return connections?.known === true ? connections.isKnownGood(of) : null;
 }
 
 /** The source as a prefix: the address, or its /64. */

@@ -89,7 +89,8 @@ export class FloodWatch {
   look(now: number, wall: EpochMs): void {
     this.#at = wall;
     for (const [slot, flood] of this.#ongoing) {
-      const isSame = this.#records.find(flood.target0, flood.target1, flood.target2, flood.target3, flood.port) === slot;
+      const isSame =
+        this.#records.find(flood.target0, flood.target1, flood.target2, flood.target3, flood.port) === slot;
       const rate = isSame ? this.#records.rate(slot, now) : 0;
       if (rate * 2 > this.#limit) flood.high = now;
       if (((now - flood.high) | 0) < CALM_MS && isSame) continue;

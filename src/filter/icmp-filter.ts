@@ -2,7 +2,15 @@ import type { FilterConfig } from '../config/config.js';
 import type { Packet } from '../net/packet.js';
 import { hostValue, listsOf } from './attempts.js';
 import type { DetectorName } from './detection.js';
-import { type KnownConnections, type Report, sourceText, targetText, VERDICT, type Verdict } from './detector.js';
+import {
+  type KnownConnections,
+  knownGoodOf,
+  type Report,
+  sourceText,
+  targetText,
+  VERDICT,
+  type Verdict,
+} from './detector.js';
 import type { NetworkMasks } from './network-masks.js';
 import { LEVEL, MARK, Sources } from './sources.js';
 import { Threshold } from './threshold.js';
@@ -95,7 +103,7 @@ export class IcmpFilter {
       window: threshold.window,
       ban: threshold.banMs / 1000,
       proof: null,
-      knownGood: this.#connections?.known === true ? this.#connections.isKnownGood(packet) : null,
+      knownGood: knownGoodOf(packet, this.#connections),
     });
   }
 }

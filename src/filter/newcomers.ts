@@ -22,12 +22,19 @@ export class Newcomers {
   counted = false;
   value0 = 0;
   value1 = 0;
+  /** Sources that were forgotten while their packet was still within the window. */
+  evictions = 0;
   readonly #mask: number;
   readonly #seed: number;
+  readonly #keepMs: number;
   readonly #words: Int32Array;
 
-  /** @param entries a power of two */
-  constructor(entries: number, seed: number) {
+  /**
+   * @param entries a power of two
+   * @param keepMs how long a packet still matters
+   */
+  constructor(entries: number, seed: number, keepMs: number) {
+    this.#keepMs = keepMs;
     this.#mask = entries / 2 - 1;
     this.#seed = seed;
     this.#words = new Int32Array(entries * ENTRY_WORDS);
@@ -61,6 +68,7 @@ export class Newcomers {
       (words[second + FLAGS] !== 0 && (((words[first + AT] as number) - (words[second + AT] as number)) | 0) <= 0)
         ? first
         : second;
+    if (words[at + FLAGS] !== 0 && ((now - (words[at + AT] as number)) | 0) < this.#keepMs) this.evictions += 1;
     words[at] = k0;
     words[at + 1] = k1;
     words[at + 2] = k2;

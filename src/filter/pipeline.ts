@@ -8,6 +8,7 @@ import type { Detection, DetectorName, Flood } from './detection.js';
 import {
   type Endpoints,
   type KnownConnections,
+  knownGoodOf,
   type Report,
   sourceText,
   targetText,
@@ -107,7 +108,8 @@ export class Pipeline {
 
   get evictions(): number {
     let sum = 0;
-    for (const one of [this.#attempts, this.#icmp, this.#udp, this.#stealth, this.#ackLimit]) sum += one?.evictions ?? 0;
+    for (const one of [this.#attempts, this.#icmp, this.#udp, this.#stealth, this.#ackLimit])
+      sum += one?.evictions ?? 0;
     return sum;
   }
 
@@ -152,7 +154,7 @@ export class Pipeline {
         return VERDICT.ACCEPT;
       }
       this.fragments += 1;
-      return this.#rules === null ? VERDICT.ACCEPT : this.#ruling(packet, this.#rules) ?? VERDICT.ACCEPT;
+      return this.#rules === null ? VERDICT.ACCEPT : (this.#ruling(packet, this.#rules) ?? VERDICT.ACCEPT);
     }
     this.#o.observe?.(packet, this.#now);
     if (this.#o.config.land && isLand(packet)) {
@@ -187,7 +189,7 @@ export class Pipeline {
     let verdict: Verdict = VERDICT.ACCEPT;
     const isUdp = packet.protocol === PROTOCOL.UDP;
     if (isUdp && this.#udp !== null && this.#udp.count(packet, this.#now) !== LEVEL.BELOW) verdict = VERDICT.DROP;
-    if (!this.#scans || (isUdp && packet.targetPort >= CLIENT_PORTS)) return verdict;
+    if (!this.#scans || (isUdp && (this.#udp === null || packet.targetPort >= CLIENT_PORTS))) return verdict;
     // Of protocols without ports the port is 0: each counts as one value.
     const value = portValue(packet.protocol, packet.targetPort);
     return this.#attempts?.probe(packet, value, this.#now) === VERDICT.DROP ? VERDICT.DROP : verdict;
@@ -217,7 +219,7 @@ export class Pipeline {
       at: this.#at,
       ban,
       proof: null,
-      knownGood: connections?.known === true ? connections.isKnownGood(packet) : null,
+      knownGood: knownGoodOf(packet, connections),
       rule: rule.text,
     });
   }
@@ -231,6 +233,11 @@ export class Pipeline {
   /** Somebody's packet was answered only by RST. */
   refused(connection: Connection): void {
     this.#ack?.refused(connection, this.#now);
+  }
+
+  /** Events of connection tracking were lost: some of what looks unanswered may have been completed. */
+  lostConnections(): void {
+    this.#attempts?.blind(this.#now);
   }
 
   /** Services under a SYN flood now. */

@@ -5,10 +5,12 @@ import type { Clock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { FilterConfig } from '../config/config.js';
+import type { Prefix } from '../net/prefix.js';
 import { NetlinkError, type NetlinkErrorKind } from '../netlink/errors.js';
 import { QUEUE_DEFAULTS } from '../netlink/nfqueue.js';
 import type { QueueStatus } from '../netlink/nfqueue-status.js';
-import type { Detection } from './detection.js';
+import type { Detection, Flood } from './detection.js';
+import type { KnownGoodMemory } from './known-good.js';
 import { closeShared } from './queue-loop.js';
 import {
   CONTROL,
@@ -23,6 +25,12 @@ export interface PacketQueueOptions {
   /** Queue numbers, one worker thread each. */
   readonly numbers: readonly number[];
   readonly filter: FilterConfig;
+  /** Networks whose hosts neither scan nor sweep. */
+  readonly home: readonly Prefix[];
+  /** Where completed connections are noted. */
+  readonly knownGood: KnownGoodMemory;
+  /** One number in shared memory: from when on (CLOCK_MONOTONIC, ms) stray ACKs count. */
+  readonly settledAt: Float64Array;
   readonly whenOverloaded: 'accept' | 'drop';
   /** Whether verdicts may drop from the start; false observes: all is accepted, detections are reported. */
   readonly dropping: boolean;
@@ -31,6 +39,9 @@ export interface PacketQueueOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly onDetection: (detection: Detection) => void;
+  readonly onFlood: (flood: Flood) => void;
+  /** A worker ended, whatever for: what it alone knew is gone. */
+  readonly onEnd?: () => void;
   /** Another worker entry; by default the compiled `queue-worker.js` of this program. */
   readonly workerUrl?: URL;
   /** Packets a queue may hold; `QUEUE_DEFAULTS.backlog` when left out. */
@@ -146,6 +157,10 @@ export class QueueThread {
       failOpen: this.#options.whenOverloaded === 'accept',
       backlog: this.#options.backlog ?? QUEUE_DEFAULTS.backlog,
       filter: this.#options.filter,
+      home: this.#options.home,
+      queues: this.#options.numbers.length,
+      knownGood: this.#options.knownGood,
+      settledAt: this.#options.settledAt,
       seed: randomInt(2 ** 32),
       state: this.#state,
       board: this.#board,
@@ -160,7 +175,8 @@ export class QueueThread {
           this.problem = null;
           this.#boundSince = this.#options.clock.monotonic();
           resolve();
-        } else if (message.kind === 'detections') this.#deliver(message.detections);
+        } else if (message.kind === 'detections') this.#deliver(message.detections, this.#options.onDetection);
+        else if (message.kind === 'floods') this.#deliver(message.floods, this.#options.onFlood);
         else failure = failureOf(message.error);
       });
       worker.on('error', (error) => {
@@ -187,6 +203,8 @@ export class QueueThread {
     const { control, counters } = this.#state;
     closeShared(control, CONTROL.QUEUE_FD);
     closeShared(control, CONTROL.ALIVE_FD);
+    closeShared(control, CONTROL.EVENTS_FD);
+    this.#options.onEnd?.();
     Atomics.store(control, CONTROL.BOUND, 0);
     this.#board[this.#index] = 0;
     for (let i = 0; i < counters.length; i++) this.#past[i] = (this.#past[i] as number) + (counters[i] as number);
@@ -217,12 +235,12 @@ export class QueueThread {
     });
   }
 
-  #deliver(detections: readonly Detection[]): void {
-    for (const detection of detections) {
+  #deliver<Found>(found: readonly Found[], to: (one: Found) => void): void {
+    for (const one of found) {
       try {
-        this.#options.onDetection(detection);
+        to(one);
       } catch (error) {
-        this.#options.log.error({ error: messageOf(error), detection }, 'a detection could not be taken up');
+        this.#options.log.error({ error: messageOf(error), found: one }, 'what was detected could not be taken up');
       }
     }
   }

@@ -1,5 +1,5 @@
 import type { DetectorName } from './detection.js';
-import { type Endpoints, type KnownConnections, type Report, sourceText, targetText } from './detector.js';
+import { type Endpoints, type KnownConnections, knownGoodOf, type Report, sourceText, targetText } from './detector.js';
 import { LEVEL, type Level, MARK, Sources } from './sources.js';
 import type { Threshold } from './threshold.js';
 
@@ -46,9 +46,7 @@ export class SourceLimit {
     const { counts, detector, connections, report } = this.#o;
     this.#sources.enter(of, now, counts === 'packets', value);
     const level =
-      counts === 'packets'
-        ? this.#sources.rate(limit, banMs)
-        : this.#sources.touch(0, value, MARK.SHORT, limit, banMs);
+      counts === 'packets' ? this.#sources.rate(limit, banMs) : this.#sources.touch(0, value, MARK.SHORT, limit, banMs);
     if (level === LEVEL.OVER_AND_NEW) {
       report({
         detector,
@@ -58,7 +56,7 @@ export class SourceLimit {
         window,
         ban: banMs / 1000,
         proof: null,
-        knownGood: connections?.known === true ? connections.isKnownGood(of) : null,
+        knownGood: knownGoodOf(of, connections),
       });
     }
     return level;

@@ -154,16 +154,7 @@ export class SourceRecords {
     return this.#hand(bucket * WAYS + worst, tag, now, k0, k1, k2, k3, k4);
   }
 
-  #hand(
-    slot: number,
-    tag: number,
-    now: number,
-    k0: number,
-    k1: number,
-    k2: number,
-    k3: number,
-    k4: number,
-  ): number {
+  #hand(slot: number, tag: number, now: number, k0: number, k1: number, k2: number, k3: number, k4: number): number {
     const words = this.#words;
     const at = slot * WORDS;
     const index = (slot >> 3) * INDEX_WORDS + (slot & (WAYS - 1));

@@ -1,7 +1,7 @@
 import { type Endpoints, seedFor } from './detector.js';
 import { Newcomers } from './newcomers.js';
 import { SourceRecords } from './source-records.js';
-import { type TouchOptions, Touches } from './touches.js';
+import { Touches, type TouchOptions } from './touches.js';
 
 /** What a count says of its limit. */
 export const LEVEL = { BELOW: 0, OVER: 1, OVER_AND_NEW: 2 } as const;
@@ -31,8 +31,12 @@ class Side {
   slot = -1;
 
   constructor(options: SourcesOptions, table: string, records: number) {
-    this.newcomers = new Newcomers(Math.max(64, records >> 3), seedFor(options.seed, options.name, `${table} new`));
     const longest = Math.max(options.rateMs, ...options.touches.map((one) => one?.shortMs ?? 0));
+    this.newcomers = new Newcomers(
+      Math.max(64, records >> 3),
+      seedFor(options.seed, options.name, `${table} new`),
+      longest,
+    );
     this.records = new SourceRecords({
       capacity: records,
       seed: seedFor(options.seed, options.name, table),
@@ -140,7 +144,10 @@ export class Sources {
   }
 
   get evictions(): number {
-    return this.#v4.records.evictions + this.#v6.records.evictions + this.#net.records.evictions;
+    let sum = 0;
+    for (const { records, newcomers } of [this.#v4, this.#v6, this.#net])
+      sum += records.evictions + newcomers.evictions;
+    return sum;
   }
 
   /**
