@@ -55,6 +55,3 @@ export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
-
-/** Mark of the packets that the queue's worker wants rejected; one bit that is far from those in common use. */
-export const REJECT_MARK = 0x2000_0000;

@@ -1,3 +1,4 @@
+import { REJECT_MARK } from '../net/mark.js';
 import {
   EAGAIN,
   EBUSY,
@@ -12,7 +13,6 @@ import {
   NLM_F_ACK,
   NLM_F_REQUEST,
   NLMSG_ERROR,
-  REJECT_MARK,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
   SOL_NETLINK,

@@ -6,6 +6,7 @@ import { ConfigError } from '../../config/errors.js';
 import { loadConfig } from '../../config/load.js';
 import type { DaemonStatus } from '../../daemon/status.js';
 import { describeSuricata, probeSuricata } from '../../daemon/suricata-probe.js';
+import { SYNPROXY_FIX, synproxyProblem, sysctl } from '../../enforcement/synproxy.js';
 import { libc } from '../../netlink/libc.js';
 import { daemonStatus } from '../context.js';
 import type { GlobalOptions } from '../options.js';
@@ -122,12 +123,29 @@ async function machine(config: Config | null): Promise<Finding[]> {
       ? ok('kernel', 'NFQUEUE is there')
       : fail('kernel', 'the kernel has no NFQUEUE, so the packet filter stays off', 'modprobe nfnetlink_queue'),
   );
-  const cookies = await readFile('/proc/sys/net/ipv4/tcp_syncookies', 'utf8').catch(() => '');
-  findings.push(
-    cookies.trim() === '0'
-      ? warn('kernel', 'SYN cookies are off', 'sysctl -w net.ipv4.tcp_syncookies=1')
-      : ok('kernel', 'SYN cookies are on'),
-  );
+  if (config === null || config.filter.flood !== null) {
+    const cookies = sysctl('net.ipv4.tcp_syncookies');
+    const fix = 'sysctl -w net.ipv4.tcp_syncookies=1';
+    findings.push(
+      cookies === null
+        ? warn(
+            'kernel',
+            'this kernel has no SYN cookies, so that a SYN flood fills the backlog',
+            'install a full kernel',
+          )
+        : cookies === '0'
+          ? warn('kernel', 'SYN cookies are off, so that a SYN flood fills the backlog', fix)
+          : ok('kernel', 'SYN cookies are on'),
+    );
+  }
+  if (config?.filter.flood?.then === 'synproxy') {
+    const problem = synproxyProblem();
+    findings.push(
+      problem === null
+        ? ok('kernel', 'SYNPROXY has the sysctls that it needs')
+        : warn('kernel', `${problem}; until then flooded services are held at a rate`, SYNPROXY_FIX),
+    );
+  }
   return findings;
 }
 
