@@ -238,6 +238,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
       },
       knownGood: connections.memory,
       settledAt: kernel.settledAt,
+      rejects: kernel.rejects,
       whenOverloaded: first.queue.whenOverloaded,
       dropping: first.mode === 'enforce',
       keepAlive: true,

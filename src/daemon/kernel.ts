@@ -53,10 +53,11 @@ export class Kernel implements Service {
   #isLegacy = false;
   /** From when on stray ACKs count, see `Pipeline.settle`. */
   readonly settledAt = sharedNumber(Number.POSITIVE_INFINITY);
+  /** 1 while a packet that is accepted with REJECT_MARK is refused with an answer; else it would pass. */
+  readonly rejects = sharedNumber(0);
   readonly #o: KernelOptions;
   #notes: readonly string[] = [];
   #filter: FilterConfig;
-  #rejects = false;
 
   constructor(options: KernelOptions) {
     const { config, gate, clock, log } = options;
@@ -84,11 +85,6 @@ export class Kernel implements Service {
   /** What is not as configured, one sentence each. */
   get notes(): readonly string[] {
     return this.#notes;
-  }
-
-  /** Whether a packet that is accepted with REJECT_MARK is refused with an answer; else it would pass. */
-  get rejects(): boolean {
-    return this.#rejects;
   }
 
   /**
@@ -170,7 +166,7 @@ export class Kernel implements Service {
 
   async #install(): Promise<void> {
     const { notes, rejects } = await this.#rules.install();
-    this.#rejects = rejects;
+    this.rejects[0] = rejects ? 1 : 0;
     // Connection tracking begins with the rules that ask for it.
     this.settledAt[0] = Number(process.hrtime.bigint() / 1_000_000n) + SETTLES_MS;
     for (const note of notes) if (!this.#notes.includes(note)) this.#o.log.warn(note);

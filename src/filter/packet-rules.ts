@@ -136,7 +136,8 @@ export class PacketRules {
 
 const PROTOCOL_OF = { tcp: PROTOCOL.TCP, udp: PROTOCOL.UDP, icmp: PROTOCOL.ICMP, icmpv6: PROTOCOL.ICMPV6 } as const;
 
-function needsHeader({ flags, sourcePorts, targetPorts, icmpTypes }: PacketRule): boolean {
+/** Whether the rule can only match a packet whose transport header was read. */
+export function needsHeader({ flags, sourcePorts, targetPorts, icmpTypes }: PacketRule): boolean {
   return flags !== null || sourcePorts.length + targetPorts.length + icmpTypes.length > 0;
 }
 

@@ -8,6 +8,7 @@ import { markFlooded, refreshLimits, unmarkFlooded } from '../netlink/limits.js'
 import { BATCH, type Judge, longestQueue, Nfqueue, QUEUE_DEFAULTS } from '../netlink/nfqueue.js';
 import { NetlinkSocket } from '../netlink/socket.js';
 import { ConnectionWatch } from './connection-watch.js';
+import { VERDICT } from './detector.js';
 import type { FloodedService } from './flood-watch.js';
 import type { Pipeline } from './pipeline.js';
 import { CONTROL, COUNTER, type WorkerInput, type WorkerMessage } from './shared-state.js';
@@ -71,6 +72,7 @@ class Loop {
   readonly #post: (message: WorkerMessage) => void;
   readonly #judge: Judge;
   #dropping = false;
+  #rejecting = false;
   #ticked = false;
   #turnBegan = now();
   /** Packets still to be accepted unjudged, and how many were. */
@@ -102,7 +104,8 @@ class Loop {
         return 1;
       }
       const verdict = pipeline.judge(bytes, start, captured, wireLength);
-      return this.#dropping ? verdict : 1;
+      if (!this.#dropping) return VERDICT.ACCEPT;
+      return verdict === VERDICT.REJECT && !this.#rejecting ? VERDICT.DROP : verdict;
     };
   }
 
@@ -143,6 +146,7 @@ class Loop {
     const at = now();
     this.#ticked = true;
     this.#dropping = Atomics.load(this.#input.state.control, CONTROL.DROPPING) === 1;
+    this.#rejecting = this.#input.rejects[0] === 1;
     this.#follow(at);
     this.#forgiveAfterStandstill(at);
   }

@@ -31,6 +31,8 @@ export interface PacketQueueOptions {
   readonly knownGood: KnownGoodMemory;
   /** One number in shared memory: from when on (CLOCK_MONOTONIC, ms) stray ACKs count. */
   readonly settledAt: Float64Array;
+  /** One number in shared memory: 1 while marked packets are refused with an answer; else they are dropped. */
+  readonly rejects: Float64Array;
   readonly whenOverloaded: 'accept' | 'drop';
   /** Whether verdicts may drop from the start; false observes: all is accepted, detections are reported. */
   readonly dropping: boolean;
@@ -161,6 +163,7 @@ export class QueueThread {
       queues: this.#options.numbers.length,
       knownGood: this.#options.knownGood,
       settledAt: this.#options.settledAt,
+      rejects: this.#options.rejects,
       seed: randomInt(2 ** 32),
       state: this.#state,
       board: this.#board,

@@ -100,6 +100,8 @@ export interface WorkerInput {
   readonly knownGood: KnownGoodMemory;
   /** One number: from when on (CLOCK_MONOTONIC, ms) connection tracking knows the conversations that go on. */
   readonly settledAt: Float64Array;
+  /** One number: 1 while a packet that is marked to be rejected is answered; else it is dropped. */
+  readonly rejects: Float64Array;
 }
 
 /** What a worker posts. */

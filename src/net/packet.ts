@@ -131,18 +131,16 @@ export class Packet {
       if (headers === MOST_EXTENSION_HEADERS) return OUTCOME.MALFORMED;
       const following = reader.u8(at);
       const size = reader.u8(at + 1);
-      let bytes = (size + 1) << 3;
+      const bytes = next === FRAGMENT ? 8 : next === AUTHENTICATION ? (size + 2) << 2 : (size + 1) << 3;
+      if (reader.overrun || at + bytes > reader.length) return this.#cut(at + bytes, more);
       if (next === FRAGMENT) {
         const fragment = reader.u16(at + 2);
-        if (reader.overrun) return this.#cut(at + 8, false);
         if ((fragment & 0xfff8) !== 0) {
           this.protocol = following;
           return OUTCOME.FRAGMENT;
         }
         more ||= (fragment & 1) !== 0;
-        bytes = 8;
-      } else if (next === AUTHENTICATION) bytes = (size + 2) << 2;
-      if (reader.overrun) return this.#cut(at + 2, more);
+      }
       at += bytes;
       next = following;
     }

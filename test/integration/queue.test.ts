@@ -41,6 +41,7 @@ describe.skipIf(!hasFeatures('root', 'nfqueue', 'hping3', 'nmap'))('the packet q
       home: [],
       knownGood: newKnownGoodMemory([1, 2]),
       settledAt: sharedNumber(Number.POSITIVE_INFINITY),
+      rejects: sharedNumber(0),
       whenOverloaded: 'accept',
       dropping: true,
       keepAlive: false,

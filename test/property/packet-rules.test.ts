@@ -4,6 +4,7 @@ import type { PacketRule } from '../../src/config/config.js';
 import { PacketRules } from '../../src/filter/packet-rules.js';
 import { Packet } from '../../src/net/packet.js';
 import { contains, type Prefix, prefixOf } from '../../src/net/prefix.js';
+import { packetRuleImplies } from '../../src/policy/lint-packet-rules.js';
 
 /** Few different values, so that rules and packets meet. */
 const word = fc.constantFrom(0, 1, -1, 0x0a000001, 0x20010db8);
@@ -55,7 +56,9 @@ const packet = fc
     type: fc.constantFrom(0, 8, 31, 32, 128, 255),
   })
   .map((p) => {
-    const made = Object.assign(new Packet(), { family: p.family, protocol: p.protocol, length: p.length });
+    // No packet over IPv6 is shorter than its header.
+    const length = p.family === 6 ? Math.max(40, p.length) : p.length;
+    const made = Object.assign(new Packet(), { family: p.family, protocol: p.protocol, length });
     const [s0, s1, s2, s3, t0, t1, t2, t3] = p.words;
     Object.assign(made, { source0: s0, target0: t0 });
     if (p.family === 6)
@@ -123,4 +126,44 @@ it('packet rules decide as their conditions read one by one say', () => {
   );
   // Rules that never meet a packet would show nothing.
   expect(met).toBeGreaterThan(1000);
+});
+
+/** A rule, and one that asks for less: some of its conditions are gone or wider. */
+const pair = fc
+  .tuple(rule, rule, fc.array(fc.boolean(), { minLength: 8, maxLength: 8 }))
+  .map(([narrow, other, keep]) => {
+    const [a, b, c, d, e, f, g, h] = keep;
+    const ports = narrow.protocol === 'tcp' || narrow.protocol === 'udp' ? other : narrow;
+    const wide: PacketRule = {
+      ...narrow,
+      protocol: a || needs(narrow) ? narrow.protocol : null,
+      flags: b ? narrow.flags : null,
+      from: c ? [...narrow.from, ...other.from] : other.from,
+      to: d ? narrow.to : [],
+      sourcePorts: e ? [...narrow.sourcePorts, ...ports.sourcePorts] : narrow.sourcePorts.slice(1),
+      targetPorts: f ? narrow.targetPorts : [],
+      icmpTypes: g ? narrow.icmpTypes : [],
+      largerThan: h ? narrow.largerThan : null,
+    };
+    return { narrow, wide };
+  });
+const needs = (r: PacketRule) =>
+  r.flags !== null || r.sourcePorts.length + r.targetPorts.length + r.icmpTypes.length > 0;
+
+it('a packet rule is called unreachable only where no packet reaches it', () => {
+  let yes = 0;
+  let reached = 0;
+  fc.assert(
+    fc.property(pair, fc.array(packet, { minLength: 40, maxLength: 40 }), ({ narrow, wide }, packets) => {
+      if (!packetRuleImplies(narrow, wide)) return;
+      yes += 1;
+      for (const p of packets) {
+        if (!holds(narrow, p)) continue;
+        reached += 1;
+        expect(holds(wide, p)).toBe(true);
+      }
+    }),
+    { numRuns: 3000 },
+  );
+  expect([yes > 500, reached > 500]).toEqual([true, true]);
 });

@@ -88,6 +88,19 @@ describe('a packet parser', () => {
     expect(parse(`${V6('3c', '00 7c')} ${endless} ${SYN}`)).toBe(OUTCOME.MALFORMED);
   });
 
+  it('trusts an extension header only when all of it is there', () => {
+    // Destination options of 16 bytes and then GRE, in a packet of 8 bytes behind its header; whole; cut on the way.
+    expect(parse(`${V6('3c', '00 08')} 2f 01 010c 00000000`)).toBe(OUTCOME.MALFORMED);
+    expect(parse(`${V6('3c', '00 10')} 2f 01 010c 00000000 0000000000000000`)).toBe(OUTCOME.OK);
+    expect(parse(`${V6('3c', '00 10')} 2f 01 010c 00000000`, 56)).toBe(OUTCOME.TRUNCATED);
+    expect(packet.protocol).toBe(0);
+    // Four bytes of a fragment header, which ends within its eight.
+    expect(parse(`${V6('2c', '00 04')} 06 00 0008`)).toBe(OUTCOME.MALFORMED);
+    expect(parse(`${V6('2c', '00 08')} 06 00 0008`, 48)).toBe(OUTCOME.TRUNCATED);
+    // A first fragment may end anywhere, also within a second fragment header.
+    expect(parse(`${V6('2c', '00 0c')} 2c 00 0001 00000001 06 00 0000`)).toBe(OUTCOME.FRAGMENT);
+  });
+
   it('reads ICMPv6 only over IPv6 and ICMP only over IPv4', () => {
     expect(parse(`${V4('3a', '00 1c')} 80 00 00 00 00 00 00 00`)).toBe(OUTCOME.OK);
     expect(packet).toMatchObject({ protocol: 58, type: 0 });
