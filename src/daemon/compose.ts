@@ -39,6 +39,7 @@ import { ProtectedFacts } from './gate.js';
 import { fullCollection, HeapRest } from './heap.js';
 import { Heartbeat } from './heartbeat.js';
 import { Kernel } from './kernel.js';
+import { Learning } from './learning.js';
 import { RecentDecisions } from './recent-decisions.js';
 import { redisUrl } from './redis-url.js';
 import { type Asked, routesOf } from './routes.js';
@@ -221,24 +222,23 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     clock,
     log,
   });
-  const filterPath = new FilterPath({
-    queue: new PacketQueue({
-      numbers: first.queue.numbers,
-      get filter() {
-        return config().filter;
-      },
-      whenOverloaded: first.queue.whenOverloaded,
-      dropping: first.mode === 'enforce',
-      keepAlive: true,
-      clock,
-      log,
-      onDetection: (detection) => decisions.onDetection(detection),
-    }),
-    kernel,
-    modeKnown,
+  const queue = new PacketQueue({
+    numbers: first.queue.numbers,
+    get filter() {
+      return config().filter;
+    },
+    whenOverloaded: first.queue.whenOverloaded,
+    dropping: first.mode === 'enforce',
+    keepAlive: true,
+    get home() {
+      return config().home;
+    },
     clock,
     log,
+    onDetection: (detection) => decisions.onDetection(detection),
   });
+  const filterPath = new FilterPath({ queue, kernel, modeKnown, clock, log });
+  const learning = new Learning({ queue, file: `${first.state}/learning.json`, clock, log });
   const startedAt = clock.now();
   const parts = {
     settings,
@@ -261,6 +261,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     history,
     alertPath,
     filterPath,
+    learning,
     heartbeat,
     clock,
     log,
@@ -299,6 +300,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     rules,
     quarantine,
     decisions,
+    learning,
     filterPath,
     alertPath,
     heap,

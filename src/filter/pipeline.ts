@@ -4,6 +4,7 @@ import { OUTCOME, Packet } from '../net/packet.js';
 import type { Detection } from './detection.js';
 import { type Detector, type Report, VERDICT, type Verdict } from './detector.js';
 import { IcmpFlood } from './icmp-flood.js';
+import type { TrafficProfile } from './learn/profile.js';
 import { PortScan } from './port-scan.js';
 import { SynFlood } from './syn-flood.js';
 
@@ -16,6 +17,8 @@ export class Pipeline {
   malformed = 0;
   truncated = 0;
   fragments = 0;
+  /** Watches beside the detectors while learning. */
+  profile: TrafficProfile | null = null;
   readonly #packet = new Packet();
   readonly #detectors: readonly Detector[];
   readonly #pending: Detection[] = [];
@@ -59,6 +62,7 @@ export class Pipeline {
       else this.malformed += 1;
       return VERDICT.ACCEPT;
     }
+    this.profile?.note(packet, this.#now);
     // Every detector sees every packet, so that one that drops does not blind the next.
     let verdict: Verdict = VERDICT.ACCEPT;
     for (const detector of this.#detectors) {

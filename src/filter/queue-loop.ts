@@ -5,6 +5,8 @@ import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
 import { BATCH, type Judge, longestQueue, Nfqueue, QUEUE_DEFAULTS } from '../netlink/nfqueue.js';
 import { NetlinkSocket } from '../netlink/socket.js';
+import { TrafficProfile } from './learn/profile.js';
+import { WorkerLearning } from './learn/switch.js';
 import type { Pipeline } from './pipeline.js';
 import { CONTROL, COUNTER, type WorkerInput, type WorkerMessage } from './shared-state.js';
 
@@ -62,12 +64,16 @@ class Loop {
   #lastPost = 0;
   #nextBeat = 0;
   #ipset: IpsetClient | null = null;
+  readonly #learning: WorkerLearning;
 
   constructor(input: WorkerInput, pipeline: Pipeline, queue: Nfqueue, post: (message: WorkerMessage) => void) {
     this.#input = input;
     this.#pipeline = pipeline;
     this.#queue = queue;
     this.#post = post;
+    const { filter, seed, home } = input;
+    const profile = (at: number) => new TrafficProfile({ filter, seed, home, answers: false, origin: Date.now() - at });
+    this.#learning = new WorkerLearning(input.state.control, profile, post);
     this.#judge = (bytes, start, captured, wireLength) => {
       if (!this.#ticked) this.#tick();
       if (this.#amnesty > 0) {
@@ -86,6 +92,7 @@ class Loop {
     const end = now() + DRAIN_MS;
     while (this.#turn(false) > 0 && now() < end);
     this.#postDetections();
+    this.#learning.tell(now());
   }
 
   #turn(wait: boolean): number {
@@ -96,6 +103,8 @@ class Loop {
     if (packets < BATCH) this.#amnesty = 0;
     this.#forgiveAfterStandstill(after);
     this.#turnBegan = after;
+    this.#learning.turn(after);
+    this.#pipeline.profile = this.#learning.profile;
     if (this.#pipeline.hasDetections && (packets < BATCH || after - this.#lastPost >= POST_EVERY_MS)) {
       this.#postDetections();
       this.#lastPost = after;

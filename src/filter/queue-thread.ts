@@ -5,10 +5,13 @@ import type { Clock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { FilterConfig } from '../config/config.js';
+import type { Prefix } from '../net/prefix.js';
 import { NetlinkError, type NetlinkErrorKind } from '../netlink/errors.js';
 import { QUEUE_DEFAULTS } from '../netlink/nfqueue.js';
 import type { QueueStatus } from '../netlink/nfqueue-status.js';
 import type { Detection } from './detection.js';
+import type { ProfileReport } from './learn/report.js';
+import { ThreadLearning } from './learn/switch.js';
 import { closeShared } from './queue-loop.js';
 import {
   CONTROL,
@@ -33,6 +36,8 @@ export interface PacketQueueOptions {
   readonly onDetection: (detection: Detection) => void;
   /** Another worker entry; by default the compiled `queue-worker.js` of this program. */
   readonly workerUrl?: URL;
+  /** Own networks, which learning leaves out; none when left out. */
+  readonly home?: readonly Prefix[];
   /** Packets a queue may hold; `QUEUE_DEFAULTS.backlog` when left out. */
   readonly backlog?: number;
 }
@@ -63,6 +68,7 @@ export class QueueThread {
   readonly #options: PacketQueueOptions;
   readonly #board: ProgressBoard;
   readonly #state: QueueState = newQueueState();
+  readonly #learning = new ThreadLearning(this.#state.control);
   /** Counts of workers that ended. */
   readonly #past = new Float64Array(this.#state.counters.length);
   /** The kernel counts anew for each binding: what earlier ones had, and what was last read. */
@@ -123,6 +129,14 @@ export class QueueThread {
     void this.#worker.terminate();
   }
 
+  learn(on: boolean): void {
+    this.#learning.set(on);
+  }
+
+  profiles(): Promise<ProfileReport[]> {
+    return this.#learning.reports(this.#worker !== null && this.#boundSince > 0);
+  }
+
   count(counter: number): number {
     return (this.#past[counter] as number) + (this.#state.counters[counter] as number);
   }
@@ -150,6 +164,7 @@ export class QueueThread {
       state: this.#state,
       board: this.#board,
       keepAlive: this.#options.keepAlive,
+      home: this.#options.home ?? [],
     };
     const worker = new Worker(this.#options.workerUrl ?? defaultWorkerUrl(), { workerData: input, execArgv: [] });
     this.#worker = worker;
@@ -161,6 +176,7 @@ export class QueueThread {
           this.#boundSince = this.#options.clock.monotonic();
           resolve();
         } else if (message.kind === 'detections') this.#deliver(message.detections);
+        else if (message.kind === 'profile') this.#learning.take(message.report);
         else failure = failureOf(message.error);
       });
       worker.on('error', (error) => {
@@ -184,6 +200,7 @@ export class QueueThread {
 
   #onEnd(failure: unknown): void {
     this.#worker = null;
+    this.#learning.workerEnded();
     const { control, counters } = this.#state;
     closeShared(control, CONTROL.QUEUE_FD);
     closeShared(control, CONTROL.ALIVE_FD);

@@ -1,5 +1,7 @@
 import type { FilterConfig } from '../config/config.js';
+import type { Prefix } from '../net/prefix.js';
 import type { Detection } from './detection.js';
+import type { ProfileReport } from './learn/report.js';
 
 /**
  * What a worker thread and the main thread share without messages, so that the
@@ -21,6 +23,8 @@ export const CONTROL = {
   BOUND: 3,
   /** Main sets 1 when verdicts may drop; 0 (observing) accepts all and still detects. */
   DROPPING: 4,
+  /** Whether the worker learns what traffic is normal; see `learn/switch`. */
+  LEARN: 5,
 } as const;
 
 /** Slots of `QueueState.counters`. */
@@ -77,10 +81,13 @@ export interface WorkerInput {
   readonly board: ProgressBoard;
   /** Refresh the alive sets; off where nobody made them. */
   readonly keepAlive: boolean;
+  /** Own networks, which learning leaves out. */
+  readonly home: readonly Prefix[];
 }
 
 /** What a worker posts. */
 export type WorkerMessage =
   | { readonly kind: 'bound' }
   | { readonly kind: 'detections'; readonly detections: readonly Detection[] }
+  | { readonly kind: 'profile'; readonly report: ProfileReport }
   | { readonly kind: 'failed'; readonly error: { readonly kind: string; readonly message: string } };
