@@ -147,6 +147,11 @@ function build(): Command {
     .option('--tight', 'propose what was seen also where that is below the shipped defaults')
     .option('--out <file>', 'write the proposal to this file')
     .option('--home <cidr>', 'with files: own network instead of those configured; may be repeated', repeated);
+  verb(
+    'selftest',
+    "attack a throw-away Barricata in namespaces with every detector's attack, and score it",
+    () => import('./commands/selftest.js'),
+  ).option('--only <names>', 'only these attacks, such as syn_rate,port_scan');
   verb('mode [what...]', 'show or set: observe, enforce, off, pause DURATION', () => import('./commands/mode.js'))
     .option('--host <name>', 'this host only')
     .option('--reason <text>', 'why');
