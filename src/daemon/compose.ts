@@ -41,6 +41,7 @@ import { ProtectedFacts } from './gate.js';
 import { fullCollection, HeapRest } from './heap.js';
 import { Heartbeat } from './heartbeat.js';
 import { Kernel } from './kernel.js';
+import { Learning } from './learning.js';
 import { RecentDecisions } from './recent-decisions.js';
 import { redisUrl } from './redis-url.js';
 import { type Asked, routesOf } from './routes.js';
@@ -227,35 +228,31 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     log,
   });
   const floods = new FloodStates(log);
-  const filterPath = new FilterPath({
-    queue: new PacketQueue({
-      numbers: first.queue.numbers,
-      get filter() {
-        return config().filter;
-      },
-      get home() {
-        return config().home;
-      },
-      knownGood: connections.memory,
-      settledAt: kernel.settledAt,
-      rejects: kernel.rejects,
-      whenOverloaded: first.queue.whenOverloaded,
-      dropping: first.mode === 'enforce',
-      keepAlive: true,
-      clock,
-      log,
-      onDetection: (detection) => decisions.onDetection(detection),
-      onFlood: (flood) => floods.onFlood(flood),
-      onEnd: () => {
-        connections.stopped();
-        floods.forget();
-      },
-    }),
-    kernel,
-    modeKnown,
+  const queue = new PacketQueue({
+    numbers: first.queue.numbers,
+    get filter() {
+      return config().filter;
+    },
+    get home() {
+      return config().home;
+    },
+    knownGood: connections.memory,
+    settledAt: kernel.settledAt,
+    rejects: kernel.rejects,
+    whenOverloaded: first.queue.whenOverloaded,
+    dropping: first.mode === 'enforce',
+    keepAlive: true,
     clock,
     log,
+    onDetection: (detection) => decisions.onDetection(detection),
+    onFlood: (flood) => floods.onFlood(flood),
+    onEnd: () => {
+      connections.stopped();
+      floods.forget();
+    },
   });
+  const filterPath = new FilterPath({ queue, kernel, modeKnown, clock, log });
+  const learning = new Learning({ queue, file: `${first.state}/learning.json`, clock, log });
   const startedAt = clock.now();
   const parts = {
     settings,
@@ -280,6 +277,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     alertPath,
     filterPath,
     floods,
+    learning,
     heartbeat,
     clock,
     log,
@@ -320,6 +318,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     decisions,
     // Before the packet filter, whose worker writes it.
     connections,
+    learning,
     filterPath,
     alertPath,
     heap,

@@ -37,8 +37,14 @@ export interface PipelineOptions {
   readonly connections?: KnownConnections | null;
   /** Share of all first packets that comes here: a half with two queues. */
   readonly share?: number;
-  /** Sees each packet that could be read, before it is judged. */
-  readonly observe?: ((packet: Packet, now: number) => void) | null;
+  readonly observer?: Observer | null;
+}
+
+/** Sees each packet that could be read, before it is judged, and each connection that was completed. */
+export interface Observer {
+  /** @param now monotonic milliseconds, fractions included */
+  note(packet: Packet, now: number): void;
+  completed?(connection: Connection): void;
 }
 
 type Connection = Endpoints & { readonly sourcePort: number; readonly targetPort: number };
@@ -55,6 +61,8 @@ export class Pipeline {
   fragments = 0;
   /** Packets whose source was their own destination. */
   land = 0;
+  /** Sees what the detectors see; while learning, say. */
+  observer: Observer | null;
   readonly #packet = new Packet();
   readonly #o: PipelineOptions;
   readonly #rules: PacketRules | null;
@@ -78,6 +86,7 @@ export class Pipeline {
 
   constructor(options: PipelineOptions) {
     this.#o = options;
+    this.observer = options.observer ?? null;
     const { config, seed, connections = null, home = [], share = 1 } = options;
     const report: Report = (found) => this.#pending.push({ ...found, at: this.#at });
     const common = { seed, home: new NetworkMasks(home), connections, report };
@@ -156,7 +165,7 @@ export class Pipeline {
       this.fragments += 1;
       return this.#rules === null ? VERDICT.ACCEPT : (this.#ruling(packet, this.#rules) ?? VERDICT.ACCEPT);
     }
-    this.#o.observe?.(packet, this.#now);
+    this.observer?.note(packet, this.#monotonic);
     if (this.#o.config.land && isLand(packet)) {
       this.land += 1;
       return VERDICT.DROP;
@@ -228,6 +237,7 @@ export class Pipeline {
   completed(connection: Connection): void {
     this.#attempts?.completed(connection, this.#now);
     this.#flood?.completed(connection);
+    this.observer?.completed?.(connection);
   }
 
   /** Somebody's packet was answered only by RST. */

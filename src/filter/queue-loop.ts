@@ -10,6 +10,8 @@ import { NetlinkSocket } from '../netlink/socket.js';
 import { ConnectionWatch } from './connection-watch.js';
 import { VERDICT } from './detector.js';
 import type { FloodedService } from './flood-watch.js';
+import { TrafficProfile } from './learn/profile.js';
+import { WorkerLearning } from './learn/switch.js';
 import type { Pipeline } from './pipeline.js';
 import { CONTROL, COUNTER, type WorkerInput, type WorkerMessage } from './shared-state.js';
 
@@ -83,6 +85,7 @@ class Loop {
   #ipset: IpsetClient | null = null;
   /** Services that the kernel was last told of. */
   #flooded: ReadonlyMap<string, FloodedService> = new Map();
+  readonly #learning: WorkerLearning;
 
   constructor(
     input: WorkerInput,
@@ -96,6 +99,10 @@ class Loop {
     this.#connections = connections;
     this.#queue = queue;
     this.#post = post;
+    const { filter, seed, home } = input;
+    const profile = (at: number) =>
+      new TrafficProfile({ filter, seed, home, answers: connections.problem === null, origin: Date.now() - at });
+    this.#learning = new WorkerLearning(input.state.control, profile, post);
     this.#judge = (bytes, start, captured, wireLength) => {
       if (!this.#ticked) this.#tick();
       if (this.#amnesty > 0) {
@@ -115,6 +122,7 @@ class Loop {
     const end = now() + DRAIN_MS;
     while (this.#turn(false) > 0 && now() < end);
     this.#postDetections();
+    this.#learning.tell(now());
   }
 
   #turn(wait: boolean): number {
@@ -127,6 +135,8 @@ class Loop {
     if (packets < BATCH) this.#amnesty = 0;
     this.#forgiveAfterStandstill(after);
     this.#turnBegan = after;
+    this.#learning.turn(after);
+    if (this.#learning.changed) this.#pipeline.observer = this.#learning.profile;
     if (this.#pipeline.hasDetections && (packets < BATCH || after - this.#lastPost >= POST_EVERY_MS)) {
       this.#postDetections();
       this.#lastPost = after;

@@ -11,6 +11,8 @@ import { QUEUE_DEFAULTS } from '../netlink/nfqueue.js';
 import type { QueueStatus } from '../netlink/nfqueue-status.js';
 import type { Detection, Flood } from './detection.js';
 import type { KnownGoodMemory } from './known-good.js';
+import type { ProfileReport } from './learn/report.js';
+import { ThreadLearning } from './learn/switch.js';
 import { closeShared } from './queue-loop.js';
 import {
   CONTROL,
@@ -76,6 +78,7 @@ export class QueueThread {
   readonly #options: PacketQueueOptions;
   readonly #board: ProgressBoard;
   readonly #state: QueueState = newQueueState();
+  readonly #learning = new ThreadLearning(this.#state.control);
   /** Counts of workers that ended. */
   readonly #past = new Float64Array(this.#state.counters.length);
   /** The kernel counts anew for each binding: what earlier ones had, and what was last read. */
@@ -136,6 +139,14 @@ export class QueueThread {
     void this.#worker.terminate();
   }
 
+  learn(on: boolean): void {
+    this.#learning.set(on);
+  }
+
+  profiles(): Promise<ProfileReport[]> {
+    return this.#learning.reports(this.#worker !== null && this.#boundSince > 0);
+  }
+
   count(counter: number): number {
     return (this.#past[counter] as number) + (this.#state.counters[counter] as number);
   }
@@ -180,6 +191,7 @@ export class QueueThread {
           resolve();
         } else if (message.kind === 'detections') this.#deliver(message.detections, this.#options.onDetection);
         else if (message.kind === 'floods') this.#deliver(message.floods, this.#options.onFlood);
+        else if (message.kind === 'profile') this.#learning.take(message.report);
         else failure = failureOf(message.error);
       });
       worker.on('error', (error) => {
@@ -203,6 +215,7 @@ export class QueueThread {
 
   #onEnd(failure: unknown): void {
     this.#worker = null;
+    this.#learning.workerEnded();
     const { control, counters } = this.#state;
     closeShared(control, CONTROL.QUEUE_FD);
     closeShared(control, CONTROL.ALIVE_FD);

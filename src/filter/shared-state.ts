@@ -2,6 +2,7 @@ import type { FilterConfig } from '../config/config.js';
 import type { Prefix } from '../net/prefix.js';
 import type { Detection, Flood } from './detection.js';
 import type { KnownGoodMemory } from './known-good.js';
+import type { ProfileReport } from './learn/report.js';
 
 /**
  * What a worker thread and the main thread share without messages, so that the
@@ -25,6 +26,8 @@ export const CONTROL = {
   DROPPING: 4,
   /** As QUEUE_FD, for the socket that the events of connection tracking come from. */
   EVENTS_FD: 5,
+  /** Whether the worker learns what traffic is normal; see `learn/switch`. */
+  LEARN: 6,
 } as const;
 
 /** Slots of `QueueState.counters`. */
@@ -87,7 +90,7 @@ export interface WorkerInput {
   readonly failOpen: boolean;
   readonly backlog: number;
   readonly filter: FilterConfig;
-  /** Networks whose hosts neither scan nor sweep. */
+  /** Networks whose hosts neither scan nor sweep, and are no traffic to learn from. */
   readonly home: readonly Prefix[];
   /** How many queues share the packets. */
   readonly queues: number;
@@ -109,4 +112,5 @@ export type WorkerMessage =
   | { readonly kind: 'bound' }
   | { readonly kind: 'detections'; readonly detections: readonly Detection[] }
   | { readonly kind: 'floods'; readonly floods: readonly Flood[] }
+  | { readonly kind: 'profile'; readonly report: ProfileReport }
   | { readonly kind: 'failed'; readonly error: { readonly kind: string; readonly message: string } };
