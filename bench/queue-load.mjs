@@ -2,8 +2,10 @@
 // wait for it? First packets of thousands of sources, all below every threshold, reach
 // the server while a probe connects to it. The same three times, in turn: without a
 // filter, with the C floor (bench/floor) on the same packets, and with the daemon.
-// CPU is that of the whole process, its kernel work included. Packets one by one wake
-// the filter for each; from a real interface they come some at a time.
+// CPU is that of the whole process, its kernel work included: what a packet causes
+// after its verdict (the whole handshake, where it opens a connection) the kernel does
+// in the process that gave it, so there the floor is what counts. Packets one by one
+// wake the filter for each; from a real interface they come some at a time.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { compileOrSay, startCounting } from './support/floor.mjs';
@@ -17,8 +19,12 @@ const LOADS = [
   { name: '1,000/s one by one', rate: 1000, at: 1 },
   { name: '10,000/s one by one', rate: 10_000, at: 1 },
   { name: '10,000/s, 8 at a time', rate: 10_000, at: 8 },
+  { name: '10,000/s, completed connections', rate: 10_000, at: null },
 ];
+/** Where the probe connects to; where the load's packets go; and where its connections do. */
 const PORT = 8080;
+const DROPPED = { first: 2000, count: 64 };
+const SERVED = { first: 9000, count: 8 };
 const probe = fileURLToPath(new URL('support/connect-probe.py', import.meta.url));
 const programs = compileOrSay();
 const lab = new Lab('load');
@@ -62,8 +68,11 @@ try {
   writeFileSync(`${lab.folder}/eve.json`, '');
   // Behind the filter, so that packets are judged, accepted and routed, and answered by nobody.
   lab.run(lab.server, 'iptables', '-w', '-A', 'INPUT', '-p', 'tcp', '--dport', '2000:2063', '-j', 'DROP');
-  const listener = lab.begin(lab.server, 'python3', [probe, 'listen', SERVER, String(PORT)]);
-  await new Promise((resolve) => listener.stdout.once('data', resolve));
+  const listeners = [
+    lab.begin(lab.server, 'python3', [probe, 'listen', SERVER, String(PORT)]),
+    lab.begin(lab.server, programs.connections, ['serve', SERVER, String(SERVED.first), String(SERVED.count)]),
+  ];
+  for (const { stdout } of listeners) await new Promise((resolve) => stdout.once('data', resolve));
   const results = new Map();
   for (let round = 0; round < ROUNDS; round++) {
     const names = Object.keys(SETUPS);
@@ -81,24 +90,37 @@ try {
   programs.clear();
 }
 
-async function measure({ rate, at }, { pid }, seconds, samples) {
-  const from = ['-f', '203.0.112.0', '-n', '3500', '-p', '2000', '-q', '64'];
-  const much = ['-r', String(rate), '-b', String(at), '-t', String(seconds + 1), '-s', String(1 + (sent % 1e6))];
-  const load = rate === 0 ? null : lab.flood(programs.flood, [...from, ...much, '-u', '1']);
+/** Starts a load for so many seconds; its promise gives what was sent. */
+function start({ rate, at }, seconds) {
+  if (rate === 0) return Promise.resolve({ sent: 0 });
+  if (at === null) {
+    const where = ['open', SERVER, String(SERVED.first), String(SERVED.count), '203.0.112.0', '3500'];
+    const args = ['-c', '1', programs.connections, ...where, String(rate), String(seconds)];
+    return lab.runAside(lab.attacker, 'taskset', ...args).then(JSON.parse);
+  }
+  const from = ['-f', '203.0.112.0', '-n', '3500', '-p', String(DROPPED.first), '-q', String(DROPPED.count)];
+  const much = ['-r', String(rate), '-b', String(at), '-t', String(seconds), '-s', String(1 + (sent % 1e6))];
+  return lab.flood(programs.flood, [...from, ...much, '-u', '1']).done;
+}
+
+async function measure(load, { pid }, seconds, samples) {
+  const running = start(load, seconds + 1);
   await sleep(300);
   const began = performance.now();
   const before = pid === null ? 0 : cpuNanoseconds(pid);
   const connect = ['connect', SERVER, String(PORT), '203.0.127.1', String(samples), String(seconds - 0.5)];
   const text = await lab.runAside(lab.attacker, 'python3', probe, ...connect);
   const cpu = pid === null ? 0 : (cpuNanoseconds(pid) - before) / (performance.now() - began) / 1e4;
-  if (load !== null) sent += (await load.done).sent;
-  return { cpu, times: text.trim().split('\n').map(Number) };
+  const out = await running;
+  sent += out.sent;
+  const rate = out.sent / (out.seconds ?? 1);
+  return { cpu, rate, completed: out.completed ?? 0, begun: out.sent, times: text.trim().split('\n').map(Number) };
 }
 
-function add(results, setup, load, { cpu, times }) {
+function add(results, setup, load, { times, ...rest }) {
   const key = `${load.name}: ${setup}`;
-  const entry = results.get(key) ?? { cpu: [], times: [] };
-  entry.cpu.push(cpu);
+  const entry = results.get(key) ?? { cpu: [], rate: [], completed: [], begun: [], times: [] };
+  for (const [name, value] of Object.entries(rest)) entry[name].push(value);
   entry.times.push(...times);
   results.set(key, entry);
 }

@@ -23,7 +23,7 @@ export function compileFloor() {
     execFileSync('cc', ['-O2', '-o', program, `${sources}${name}.c`], { stdio: ['ignore', 'inherit', 'inherit'] });
     return program;
   };
-  return { floor: compile('queue-floor'), flood: compile('flood'), clear };
+  return { floor: compile('queue-floor'), flood: compile('flood'), connections: compile('connections'), clear };
 }
 
 /** The same for benchmarks that can do nothing without the generator. */
