@@ -74,8 +74,7 @@ async function measure(one, send) {
     for (const [index, filter] of FILTERS.entries()) running.push(await begin(filter, index));
     for (const { name } of running) results.set(name, { thread: [], process: [] });
     for (let round = 0; round < ROUNDS + WARM_UP; round++) {
-      for (let i = 0; i < running.length; i++) {
-        const filter = running[(round + i) % running.length];
+      for (const filter of inTurn(running, round)) {
         const { thread, whole } = await drain(filter, () => send(one, filter.index));
         if (round < WARM_UP) continue;
         results.get(filter.name).thread.push(thread);
@@ -86,6 +85,12 @@ async function measure(one, send) {
     for (const filter of running) filter.counts = await filter.stop();
   }
   report(one, running, results);
+}
+
+/** The two that are compared follow each other, now in this order and now in that. */
+function inTurn(running, round) {
+  const [barricata, floor, ...rest] = running.toReversed();
+  return round % 2 ? [...rest, floor, barricata] : [...rest, barricata, floor];
 }
 
 async function begin(filter, index) {
@@ -135,7 +140,8 @@ function report(one, running, results) {
   for (const filter of running) {
     const { thread, process: whole } = results.get(filter.name);
     const rate = (1e6 / quantile(thread, 0.5)).toFixed(0).padStart(4);
-    const all = filter.name === 'barricata' ? `; process ${spread(whole, 0)}` : '';
+    const again = filter.repeated > 0 ? `; disturbed and done again: ${filter.repeated}` : '';
+    const all = (filter.name === 'barricata' ? `; process ${spread(whole, 0)}` : '') + again;
     console.log(
       `  ${filter.name.padEnd(11)} ${spread(thread, 0).padEnd(18)} ns/packet, ${rate} k verdicts per CPU-second, dropped ${percent(filter).toFixed(1)} %${all}`,
     );
