@@ -1,8 +1,8 @@
 /**
  * A laboratory for the packet path: this process's namespace is a server behind a
- * real Barricata, joined to a gateway, to innocent clients, and to any number of
- * attackers, each in a namespace and a network of its own. What is measured of an
- * attacker is measured by the kernel: when its first packet came, how many of its
+ * real Barricata, joined to a gateway, to a client, and to any number of peers,
+ * attackers or not, each in a namespace and a network of its own. What is measured of a
+ * peer is measured by the kernel: when its first packet came, how many of its
  * packets came past the filter, and when the ban set began to hold it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -71,8 +71,8 @@ export class Innocent {
   }
 }
 
-/** One attacker: a namespace that reaches the server through a network of its own. */
-export class Attacker extends Host {
+/** A namespace that reaches the server through a network of its own. */
+export class Peer extends Host {
   readonly address: string;
   readonly address6: string;
   /** Milliseconds since 1970 of the first packet of its own address, and of its ban; `null` until then. */
@@ -81,7 +81,7 @@ export class Attacker extends Host {
 
   constructor(number: number) {
     const [four, six] = [`198.18.${number}`, `2001:db8:${(0x1000 + number).toString(16)}::`];
-    super(`a${number}`, [`${four}.66/24`, `${six}66/64`], [`${four}.1/24`, `${six}1/64`]);
+    super(`p${number}`, [`${four}.66/24`, `${six}66/64`], [`${four}.1/24`, `${six}1/64`]);
     this.address = `${four}.66`;
     this.address6 = `${six}66`;
     this.run('ip', 'route', 'add', 'default', 'via', `${four}.1`);
@@ -102,7 +102,7 @@ const PROBES = {
     ['-p', 'ipv6-icmp', '--icmpv6-type', '128'],
   ],
 };
-/** What an attacker's kernel sends by itself when it is answered. */
+/** What a peer's kernel sends by itself when it is answered. */
 const RESET = ['-p', 'tcp', '--tcp-flags', 'RST', 'RST'];
 const SEEN = { 4: 'lab-seen4', 6: 'lab-seen6' } as const;
 
@@ -112,7 +112,7 @@ export class Lab {
   readonly gateway: Host;
   /** When it was asked to start. */
   readonly began = performance.now();
-  readonly attackers: Attacker[] = [];
+  readonly peers: Peer[] = [];
   readonly #server: ChildProcess;
   #watch: ChildProcess | null = null;
 
@@ -128,38 +128,42 @@ export class Lab {
     writeFileSync(this.barricata.eve, '');
   }
 
-  /** @param attackers how many attackers there are */
-  static async open(changes: Record<string, unknown>, attackers: number): Promise<Lab> {
+  /**
+   * Everything but Barricata, which `start` starts.
+   * @param peers how many peers there are
+   */
+  static async open(changes: Record<string, unknown>, peers: number): Promise<Lab> {
     enterPrivateNetns();
     for (let host = 1; host < 31; host++) {
       run('ip', 'address', 'add', `192.168.50.${host}/32`, 'dev', 'lo');
       run('ip', 'address', 'add', `2001:db8:50::${host.toString(16)}/128`, 'dev', 'lo');
     }
     const lab = new Lab(changes);
-    for (const family of [4, 6] as const)
-      run('ipset', 'create', SEEN[family], 'hash:ip', 'family', family === 4 ? 'inet' : 'inet6');
-    for (let number = 1; number <= attackers; number++) lab.#attacker(number);
+    for (let number = 1; number <= peers; number++) lab.peers.push(new Peer(number));
     await waitFor('the server answers', () =>
       lab.client.succeeds('curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${SERVER}/`),
     );
-    await lab.barricata.start();
-    await waitFor('the worker is alive', () => lab.barricata.elements('barricata-alive4').size > 0, 5000);
-    lab.#begin();
     return lab;
+  }
+
+  /** Starts Barricata and waits until it judges packets. */
+  async start(): Promise<void> {
+    await this.barricata.start();
+    await waitFor('the worker is alive', () => this.barricata.elements('barricata-alive4').size > 0, 5000);
   }
 
   async close(): Promise<void> {
     this.#watch?.kill('SIGKILL');
     this.#server.kill('SIGKILL');
     await this.barricata.remove();
-    for (const host of [...this.attackers, this.client, this.gateway]) host.remove();
+    for (const host of [...this.peers, this.client, this.gateway]) host.remove();
   }
 
-  /** Packets of an attacker, whatever source they name, that came past the filter to this machine's sockets. */
-  passed(attacker: Attacker): number {
+  /** Packets of a peer, whatever source they name, that came past the filter to this machine's sockets. */
+  passed(peer: Peer): number {
     return ['iptables-save', 'ip6tables-save']
       .flatMap((program) => run(program, '-c', '-t', 'filter').split('\n'))
-      .filter((line) => line.includes(`-A INPUT -i ${attacker.near} `) && line.includes('lab'))
+      .filter((line) => line.includes(`-A INPUT -i ${peer.near} `) && line.includes('lab'))
       .reduce((sum, line) => sum + Number(/^\[(\d+):/.exec(line)?.[1]), 0);
   }
 
@@ -181,27 +185,27 @@ export class Lab {
     return null;
   }
 
-  /** From here on the times of first packets and of bans are noted. */
-  #begin(): void {
-    this.#watch = script(null, 'lab-watch.mjs', ...this.attackers.flatMap((one) => [one.address, one.address6]));
+  /** From here on what peers send is counted, and the times of first packets and of bans are noted. */
+  watch(): void {
+    for (const family of [4, 6] as const)
+      run('ipset', 'create', SEEN[family], 'hash:ip', 'family', family === 4 ? 'inet' : 'inet6');
+    for (const peer of this.peers) count(peer);
+    this.#watch = script(null, 'lab-watch.mjs', ...this.peers.flatMap((one) => [one.address, one.address6]));
     createInterface({ input: this.#watch.stdout as NodeJS.ReadableStream }).on('line', (line) => {
       const { address, what, at } = JSON.parse(line) as { address: string; what: 'first' | 'banned'; at: number };
-      const attacker = this.attackers.find((one) => one.address === address || one.address6 === address);
-      if (attacker !== undefined) attacker[what] = at;
+      const peer = this.peers.find((one) => one.address === address || one.address6 === address);
+      if (peer !== undefined) peer[what] = at;
     });
   }
+}
 
-  #attacker(number: number): void {
-    const attacker = new Attacker(number);
-    this.attackers.push(attacker);
-    const mark = ['-m', 'comment', '--comment', `lab${number}`];
-    for (const program of ['iptables', 'ip6tables'] as const) {
-      const [own, seen] = program === 'iptables' ? [attacker.address, SEEN[4]] : [attacker.address6, SEEN[6]];
-      run(program, '-A', 'INPUT', '-i', attacker.near, ...RESET, '-j', 'ACCEPT');
-      for (const probe of PROBES[program]) {
-        run(program, '-A', 'INPUT', '-i', attacker.near, ...probe, ...mark);
-        run(program, '-t', 'raw', '-A', 'PREROUTING', '-s', own, ...probe, '-j', 'SET', '--add-set', seen, 'src');
-      }
+function count(peer: Peer): void {
+  for (const program of ['iptables', 'ip6tables'] as const) {
+    const [own, seen] = program === 'iptables' ? [peer.address, SEEN[4]] : [peer.address6, SEEN[6]];
+    run(program, '-A', 'INPUT', '-i', peer.near, ...RESET, '-j', 'ACCEPT');
+    for (const probe of PROBES[program]) {
+      run(program, '-A', 'INPUT', '-i', peer.near, ...probe, '-m', 'comment', '--comment', 'lab');
+      run(program, '-t', 'raw', '-A', 'PREROUTING', '-s', own, ...probe, '-j', 'SET', '--add-set', seen, 'src');
     }
   }
 }

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Attack, FILTER, FLOODS, LATE, RANDOM_SOURCES, SCANS } from '../support/attacks.js';
 import { statusOf } from '../support/faults.js';
 import { hasFeatures } from '../support/feature.js';
-import { type Attacker, Innocent, Lab, SERVER } from '../support/lab.js';
+import { Innocent, Lab, type Peer, SERVER } from '../support/lab.js';
 import { waitFor } from '../support/netns.js';
 
 /** For so long after the start a stray ACK is taken for a connection that is older than the rules. */
@@ -31,13 +31,15 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
   const all = [...SCANS, ...FLOODS, RANDOM_SOURCES, ...LATE];
   const toBeBanned = new Set(all.flatMap(({ scope }, i) => (scope === 'none' ? [] : [i])));
 
-  const attackerOf = (attack: Attack) => lab.attackers[all.indexOf(attack)] as Attacker;
+  const attackerOf = (attack: Attack) => lab.peers[all.indexOf(attack)] as Peer;
   /** Banned prefixes that are not those of an attacker who is to be banned. */
   const wronglyBanned = () =>
-    lab.banned().filter((one) => !lab.attackers.some((who, i) => toBeBanned.has(i) && who.owns(one)));
+    lab.banned().filter((one) => !lab.peers.some((who, i) => toBeBanned.has(i) && who.owns(one)));
 
   beforeAll(async () => {
     lab = await Lab.open({ filter: FILTER, limits: { new_bans_per_minute: 1000 } }, all.length);
+    await lab.start();
+    lab.watch();
     innocent = new Innocent(lab.client, `http://${SERVER}/`, 50);
     await waitFor('the innocent is served', () => innocent.attempts.length > 0);
   });
