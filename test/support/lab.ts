@@ -120,6 +120,7 @@ export class Lab {
     // The gateway is the way to all who are not on a network of the server's own: random sources are answered there.
     this.gateway = new Host('gateway', [`${GATEWAY}/24`], ['192.0.2.10/24']);
     run('ip', 'route', 'add', 'default', 'via', GATEWAY);
+    this.gateway.run('ip', 'route', 'add', 'default', 'via', '192.0.2.10');
     this.client = new Host('client', ['198.51.100.7/24', '2001:db8:7::7/64'], ['198.51.100.1/24', '2001:db8:7::1/64']);
     this.client.run('ip', 'route', 'add', 'default', 'via', '198.51.100.1');
     this.client.run('ip', '-6', 'route', 'add', 'default', 'via', '2001:db8:7::1');
