@@ -3,7 +3,7 @@
 # machine that has everything is left alone and asked nothing.
 
 RUNTIME_PACKAGES="redis-server ipset iptables nftables conntrack iproute2"
-TEST_PACKAGES="redis-tools hping3 nmap iputils-ping curl python3 procps tmux"
+TEST_PACKAGES="redis-tools hping3 nmap wrk iputils-ping curl python3 procps tmux"
 DEMO_PACKAGES="redis-tools curl python3"
 
 command_of() {

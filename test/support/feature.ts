@@ -17,6 +17,7 @@ const PROBES: Record<string, () => boolean> = {
   suricata: () => works('suricata', '-V'),
   hping3: () => works('hping3', '--version'),
   nmap: () => works('nmap', '--version'),
+  wrk: () => works('sh', '-c', 'command -v wrk'),
 };
 
 function works(command: string, ...args: string[]): boolean {
