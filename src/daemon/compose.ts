@@ -236,7 +236,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
       keepAlive: true,
       clock,
       log,
-      onDetection: (detection) => decisions.onDetection(detection),
+      onDetection: (detection) => decisions.onDetection(connections.counted(detection)),
     }),
     kernel,
     modeKnown,
