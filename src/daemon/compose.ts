@@ -244,7 +244,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     keepAlive: true,
     clock,
     log,
-    onDetection: (detection) => decisions.onDetection(detection),
+    onDetection: (detection) => decisions.onDetection(connections.counted(detection)),
     onFlood: (flood) => floods.onFlood(flood),
     onEnd: () => {
       connections.stopped();

@@ -5,15 +5,27 @@ import type { Clock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import { type Log, RateLimitedLog } from '../base/log.js';
+import type { Detection } from '../filter/detection.js';
 import { KnownGood, type KnownGoodMemory, newKnownGoodMemory } from '../filter/known-good.js';
 import { checksumOf, restoreState, savedState } from '../filter/known-good-state.js';
 import { prefix } from '../net/prefix.js';
 import { Connection } from '../netlink/conntrack-event.js';
+import { conntrackStatus } from '../netlink/conntrack-status.js';
 import type { Endpoint, EveAlert } from '../suricata/eve-alert.js';
 import { replaceFile } from './atomic-file.js';
 
 const SAVE_EVERY_MS = 5 * 60_000;
 const TCP = 'TCP';
+/** Settings of the kernel are looked at again after this long. */
+const LOOK_EVERY_MS = 10_000;
+
+export interface ConnectionsOptions {
+  /** Where the known good clients are kept. */
+  readonly file: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly isLiberal?: () => boolean;
+}
 
 /**
  * What connection tracking proves, for the policy: whether an alert's connection
@@ -34,8 +46,14 @@ export class Connections implements Service {
   /** Checksum of what the file holds. */
   #saved: Uint8Array | null = null;
 
-  constructor({ file, clock, log }: { readonly file: string; readonly clock: Clock; readonly log: Log }) {
+  readonly #isLiberal: () => boolean;
+  #looked = Number.NEGATIVE_INFINITY;
+  #proves = true;
+
+  /** @param options.isLiberal whether the kernel takes any ACK for the end of a handshake */
+  constructor({ file, clock, log, isLiberal = () => conntrackStatus()?.liberal ?? false }: ConnectionsOptions) {
     this.#file = file;
+    this.#isLiberal = isLiberal;
     this.#clock = clock;
     this.#log = log;
     const complaints = new RateLimitedLog(log);
@@ -81,8 +99,23 @@ export class Connections implements Service {
 
   /** Whether the connection of an alert was completed, whichever end opened it: both ends are then who they say. */
   stateOf({ proto, src, dest }: Pick<EveAlert, 'proto' | 'src' | 'dest'>): 'assured' | 'unknown' {
-    if (proto !== TCP || src === null || dest === null) return 'unknown';
+    if (proto !== TCP || src === null || dest === null || !this.#isProof()) return 'unknown';
     return this.#isAssured(src, dest) || this.#isAssured(dest, src) ? 'assured' : 'unknown';
+  }
+
+  /** The detection as it counts here: without its proof where the kernel's settings make it none. */
+  counted(detection: Detection): Detection {
+    return detection.proof === null || this.#isProof() ? detection : { ...detection, proof: null };
+  }
+
+  /** A kernel that does not look at the numbers of an ACK takes a forged one for the client's. */
+  #isProof(): boolean {
+    const now = this.#clock.monotonic();
+    if (now - this.#looked >= LOOK_EVERY_MS) {
+      this.#looked = now;
+      this.#proves = !this.#isLiberal();
+    }
+    return this.#proves;
   }
 
   #isAssured(from: Endpoint, to: Endpoint): boolean {

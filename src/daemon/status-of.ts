@@ -75,6 +75,7 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       unfiltered: counted.unfiltered + passedQueue(counted, queue),
       exceptions: queue.exceptions,
       detections: decisions.detections.toJSON(),
+      connections: parts.connections.areKnown ? 'known' : 'unknown',
     },
     rules: { ...rules, readAt: rules.readAt === null ? null : new Date(rules.readAt).toISOString() },
     quarantine: parts.quarantine.status(),

@@ -85,6 +85,8 @@ export interface DaemonStatus {
     readonly unfiltered: number;
     readonly exceptions: number;
     readonly detections: Readonly<Record<string, number>>;
+    /** Whether the events of connection tracking are read: only then are detections proven and good clients known. */
+    readonly connections: 'known' | 'unknown';
   };
   readonly eve: readonly {
     readonly source: string;

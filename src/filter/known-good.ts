@@ -15,7 +15,7 @@ import { SipHash } from './sip-hash.js';
  * The clients, IPv6 by /64, lie in nine Bloom filters of three hours each, so that
  * one is remembered for 24 to 27 hours. With 100,000 clients in each of the nine,
  * 0.6 % of strangers are taken for known good (0.07 % for each filter), with
- * 200,000 about 12 %; taking one for known good only ever makes a decision milder.
+ * 200,000 it is 22 %; taking one for known good only ever makes a decision milder.
  *
  * A client enters its filter `DELAY_MS` after the connection, so that what it
  * completes within an offence does not excuse the offence.
@@ -23,7 +23,7 @@ import { SipHash } from './sip-hash.js';
 export interface KnownGoodMemory {
   /** `CONTROL` slots. */
   readonly control: Int32Array;
-  /** Entries of three words: the hash (two) and the second of the epoch (unsigned), 0 = free. */
+  /** Entries of three words: the hash (two) and the tick (`tickOf`) of its completion, 0 = free. */
   readonly connections: Int32Array;
   /** Number of the three hours, since the epoch, that each filter stands for; 0 = none. */
   readonly periods: Int32Array;
@@ -44,7 +44,8 @@ const CONTROL = {
 const ENTRIES = 65_536;
 const BUCKET = 8;
 const ENTRY_WORDS = 3;
-const ASSURED_FOR_S = 10 * 60;
+const TICKS_A_SECOND = 32;
+const ASSURED_FOR = 10 * 60 * TICKS_A_SECOND;
 
 export const FILTERS = 9;
 export const PERIOD_MS = 3 * 3_600_000;
@@ -143,10 +144,12 @@ export class KnownGood {
     const { connections } = this.memory;
     hashOfConnection(hash, connection);
     const bucket = bucketOf(hash.h0);
-    const oldest = Math.floor(this.#now() / 1000) - ASSURED_FOR_S;
+    const tick = tickOf(this.#now());
     for (let at = bucket; at < bucket + BUCKET * ENTRY_WORDS; at += ENTRY_WORDS) {
-      const second = Atomics.load(connections, at + 2) >>> 0;
-      if (connections[at] === hash.h0 && connections[at + 1] === hash.h1) return second >= oldest;
+      const then = Atomics.load(connections, at + 2);
+      if (then !== 0 && connections[at] === hash.h0 && connections[at + 1] === hash.h1) {
+        return (tick - then) >>> 0 <= ASSURED_FOR;
+      }
     }
     return false;
   }
@@ -180,7 +183,7 @@ export class KnownGoodWriter extends KnownGood {
     if (this.#filter < 0) this.tick(nowMs);
     const { hash } = this;
     hashOfConnection(hash, connection);
-    this.#remember(hash.h0, hash.h1, Math.floor(nowMs / 1000));
+    this.#remember(hash.h0, hash.h1, tickOf(nowMs));
     hashOfClient(hash, connection.family, connection.source0, connection.source1);
     this.#wait(hash.h0, hash.h1, nowMs);
   }
@@ -203,26 +206,28 @@ export class KnownGoodWriter extends KnownGood {
     }
   }
 
-  #remember(h0: number, h1: number, second: number): void {
+  #remember(h0: number, h1: number, tick: number): void {
     const { connections } = this.memory;
     const bucket = bucketOf(h0);
     let place = bucket;
-    let oldest = Number.POSITIVE_INFINITY;
+    let oldest = -1;
     for (let at = bucket; at < bucket + BUCKET * ENTRY_WORDS; at += ENTRY_WORDS) {
-      const then = (connections[at + 2] as number) >>> 0;
       if (connections[at] === h0 && connections[at + 1] === h1) {
         place = at;
         break;
       }
-      if (then < oldest) {
-        oldest = then;
+      const then = connections[at + 2] as number;
+      const age = then === 0 ? Number.POSITIVE_INFINITY : (tick - then) >>> 0;
+      if (age > oldest) {
+        oldest = age;
         place = at;
       }
     }
+    // Free while it is written, so that nobody reads half of it.
     Atomics.store(connections, place + 2, 0);
     connections[place] = h0;
     connections[place + 1] = h1;
-    Atomics.store(connections, place + 2, second);
+    Atomics.store(connections, place + 2, tick);
   }
 
   /** A client waits once: else whoever completes many connections could push out all others, and itself in. */
@@ -268,6 +273,11 @@ function hashOfConnection(hash: SipHash, it: Readonly<Connection>): void {
     hash.word(it.target1).word(it.target2).word(it.target3);
   }
   hash.word((it.sourcePort << 16) | it.targetPort).finish();
+}
+
+/** Fine enough that those of one tick seldom meet in a bucket; comes around every four years, and is never 0. */
+function tickOf(ms: number): number {
+  return Math.floor((ms / 1000) * TICKS_A_SECOND) | 1;
 }
 
 /** Where the bucket of a hash begins. */

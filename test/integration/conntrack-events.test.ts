@@ -83,6 +83,40 @@ describe.skipIf(!hasFeatures('root', 'conntrack', 'hping3'))('connection trackin
     expect(events?.lost).toBe(0);
   });
 
+  it('hands over nothing else: what comes and goes with a connection stays in the kernel', async () => {
+    const open = listen();
+    for (let n = 0; n < 5; n++) await inClient('curl', '-s', '-o', '/dev/null', `http://${US4}/`);
+    run('conntrack', '-F');
+    await inClient('ping', '-c', '2', '-i', '0.05', US4);
+    await hping('-S', '-s', '41000', '-p', '81');
+    let read = 0;
+    await waitFor('the last event', () => {
+      read += open.read(heard);
+      return heard.closed.length === 1;
+    });
+    expect(heard.done).toHaveLength(5);
+    expect(read).toBe(6);
+  });
+
+  it('does not take a connection that began before it was tracked for completed, for who opened it is not known', async () => {
+    const text = `exec 3<>/dev/tcp/${US4}/80; read go; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3`;
+    const old = client.spawn('bash', ['-c', text], { stdio: ['pipe', 'pipe', 'ignore'] });
+    let answer = '';
+    old.stdout?.on('data', (bytes) => {
+      answer += bytes;
+    });
+    const assured = () => run('conntrack', '-L', '-p', 'tcp', '--dport', '80').includes('[ASSURED]');
+    await waitFor('the connection', assured);
+    run('conntrack', '-F');
+    listen();
+    old.stdin?.write('go\n');
+    await waitFor('the answer', () => answer.includes('served'));
+    await waitFor('the connection to be tracked again', assured);
+    await hping('-S', '-s', '41003', '-p', '81');
+    await waitFor('the last event', () => read().closed.length === 1);
+    expect(heard.done).toEqual([]);
+  });
+
   it('names the address that the client used where DNAT sends it elsewhere', async () => {
     const dnat = ['PREROUTING', '-p', 'tcp', '--dport', '8080', '-j', 'REDIRECT', '--to-ports', '80'];
     run('iptables', '-t', 'nat', '-A', ...dnat);

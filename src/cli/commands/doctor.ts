@@ -7,6 +7,7 @@ import { loadConfig } from '../../config/load.js';
 import type { DaemonStatus } from '../../daemon/status.js';
 import { describeSuricata, probeSuricata } from '../../daemon/suricata-probe.js';
 import { SYNPROXY_FIX, synproxyProblem, sysctl } from '../../enforcement/synproxy.js';
+import { type ConntrackStatus, conntrackStatus } from '../../netlink/conntrack-status.js';
 import { libc } from '../../netlink/libc.js';
 import { daemonStatus } from '../context.js';
 import type { GlobalOptions } from '../options.js';
@@ -20,6 +21,9 @@ interface Finding {
   /** The command or the line that repairs it; '' when nothing is wrong. */
   readonly fix: string;
 }
+
+/** Share of the table above which it is about to be full. */
+const CONNTRACK_FULL = 0.8;
 
 const ok = (check: string, detail: string): Finding => ({ state: 'ok', check, detail, fix: '' });
 const warn = (check: string, detail: string, fix: string): Finding => ({ state: 'warn', check, detail, fix });
@@ -146,7 +150,38 @@ async function machine(config: Config | null): Promise<Finding[]> {
         : warn('kernel', `${problem}; until then flooded services are held at a rate`, SYNPROXY_FIX),
     );
   }
+  findings.push(...connectionTracking(conntrackStatus()));
   return findings;
+}
+
+/** Without it nothing is wrong, but nothing of the packet filter is proven either. */
+function connectionTracking(status: ConntrackStatus | null): Finding[] {
+  const check = 'conntrack';
+  if (status === null)
+    return [warn(check, 'the kernel tracks no connections: no detection is ever proven', 'modprobe nf_conntrack')];
+  const { entries, most, events, liberal } = status;
+  const findings: Finding[] = [];
+  if (entries > most * CONNTRACK_FULL)
+    findings.push(
+      warn(
+        check,
+        `${entries} of ${most} connections: when it is full, new connections are dropped`,
+        `sysctl -w net.netfilter.nf_conntrack_max=${most * 2}`,
+      ),
+    );
+  if (events === 0)
+    findings.push(
+      warn(check, 'its events are off: no detection is ever proven', 'sysctl -w net.netfilter.nf_conntrack_events=2'),
+    );
+  if (liberal)
+    findings.push(
+      warn(
+        check,
+        'it takes any ACK for the end of a handshake, so nothing it says is proof',
+        'sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=0',
+      ),
+    );
+  return findings.length > 0 ? findings : [ok(check, `${entries} of ${most} connections, events on`)];
 }
 
 async function suricata(config: Config): Promise<Finding[]> {
