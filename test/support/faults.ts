@@ -1,5 +1,5 @@
 /** What the tests of failures share: a status as JSON, the kernel beside Redis, tools that are missing. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { DaemonStatus } from '../../src/daemon/status.js';
 import type { Barricata } from './daemon.js';
 import { run, waitFor } from './netns.js';
@@ -95,4 +95,23 @@ export function without(b: Barricata, ...programs: string[]): string[] {
     'exec "$@"',
   ].join('\n');
   return ['unshare', '-m', 'sh', '-c', script, 'sh', programs.join(' '), `${b.folder}/programs`];
+}
+
+/**
+ * A command to start the daemon through, by which its packet worker is one of
+ * test/fixtures/queue, and SIGUSR2 keeps its main thread busy for five seconds.
+ */
+export function withWorker(b: Barricata, worker?: string): string[] {
+  const url = worker && new URL(`../fixtures/queue/${worker}`, import.meta.url).href;
+  const text = [
+    "process.on('SIGUSR2', () => { const end = Date.now() + 5000; while (Date.now() < end); });",
+    "const threads = require('node:worker_threads');",
+    `const other = ${JSON.stringify(url ?? null)};`,
+    'threads.Worker = class extends threads.Worker {',
+    "  constructor(url, options) { super(other && String(url).endsWith('queue-worker.js') ? new URL(other) : url, options); }",
+    '};',
+    "require('node:module').syncBuiltinESMExports();",
+  ].join('\n');
+  writeFileSync(`${b.folder}/worker.cjs`, text);
+  return ['env', `NODE_OPTIONS=--require=${b.folder}/worker.cjs`];
 }

@@ -71,6 +71,34 @@ export class Innocent {
   }
 }
 
+/** Connections that are opened as fast as wanted, see rush.mjs. */
+export class Rush {
+  readonly #child: ChildProcess;
+  readonly #turns: { readonly at: number; readonly done: number; readonly odd: readonly Attempt[] }[] = [];
+
+  /** @param pace milliseconds between two connections, or `x64` for 64 at a time */
+  constructor(host: Host, pace: string, port: number, oddMs = 0) {
+    this.#child = script(host, 'rush.mjs', SERVER, String(port), pace, String(oddMs));
+    createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on('line', (line) =>
+      this.#turns.push(JSON.parse(line)),
+    );
+  }
+
+  /** Those that failed or took `oddMs`, by when they began. */
+  odd(from: number, to = Number.POSITIVE_INFINITY): Attempt[] {
+    return this.#turns.flatMap(({ odd }) => odd.filter(({ at }) => at >= from && at < to));
+  }
+
+  /** How many ended. */
+  done(from: number, to = Number.POSITIVE_INFINITY): number {
+    return this.#turns.reduce((sum, { at, done }) => sum + (at > from && at <= to ? done : 0), 0);
+  }
+
+  stop(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
 /** A namespace that reaches the server through a network of its own. */
 export class Peer extends Host {
   readonly address: string;
@@ -107,7 +135,7 @@ const RESET = ['-p', 'tcp', '--tcp-flags', 'RST', 'RST'];
 const SEEN = { 4: 'lab-seen4', 6: 'lab-seen6' } as const;
 
 export class Lab {
-  readonly barricata: Barricata;
+  barricata: Barricata;
   readonly client: Host;
   readonly gateway: Host;
   /** When it was asked to start. */
@@ -125,8 +153,7 @@ export class Lab {
     this.client.run('ip', 'route', 'add', 'default', 'via', '198.51.100.1');
     this.client.run('ip', '-6', 'route', 'add', 'default', 'via', '2001:db8:7::1');
     this.#server = script(null, 'lab-server.mjs', ...serverPorts().map(String));
-    this.barricata = new Barricata(changes);
-    writeFileSync(this.barricata.eve, '');
+    this.barricata = fresh(changes);
   }
 
   /**
@@ -153,10 +180,23 @@ export class Lab {
     await waitFor('the worker is alive', () => this.barricata.elements('barricata-alive4').size > 0, 5000);
   }
 
+  /** Ends Barricata, with all that it left in the kernel, and puts another in its place, which is not started. */
+  async renew(changes: Record<string, unknown> = {}): Promise<Barricata> {
+    await this.#end();
+    this.barricata = fresh(changes);
+    return this.barricata;
+  }
+
+  async #end(): Promise<void> {
+    await this.barricata.stop().catch(() => undefined);
+    this.barricata.cli('cleanup');
+    await this.barricata.remove();
+  }
+
   async close(): Promise<void> {
     this.#watch?.kill('SIGKILL');
     this.#server.kill('SIGKILL');
-    await this.barricata.remove();
+    await this.#end();
     for (const host of [...this.peers, this.client, this.gateway]) host.remove();
   }
 
@@ -198,6 +238,12 @@ export class Lab {
       if (peer !== undefined) peer[what] = at;
     });
   }
+}
+
+function fresh(changes: Record<string, unknown>): Barricata {
+  const barricata = new Barricata(changes);
+  writeFileSync(barricata.eve, '');
+  return barricata;
 }
 
 function count(peer: Peer): void {
