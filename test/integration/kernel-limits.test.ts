@@ -1,9 +1,10 @@
 /** What the kernel settles by itself, with real floods: the limits, SYNPROXY, rejects, and what a kernel may lack. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FOREVER, systemClock } from '../../src/base/clock.js';
 import { parseConfig } from '../../src/config/load.js';
 import { Commands } from '../../src/enforcement/command.js';
+import { hashLimit } from '../../src/enforcement/hash-limit.js';
 import { IpsetBackend } from '../../src/enforcement/ipset-backend.js';
 import type { PacketPath } from '../../src/enforcement/queue-chains.js';
 import { type InstallResult, Rules, type RulesOptions } from '../../src/enforcement/rules.js';
@@ -153,6 +154,26 @@ for (const [variant, present] of variants)
       alive(false);
       seen = await outcome();
       expect(seen).toMatchObject({ unfiltered: 3000 - seen.queued, limited: 0, arrived: 3000 });
+    });
+
+    it('are printed as they were written, whatever the rate', async () => {
+      await install();
+      const rates = [1 / 60, 0.5, 10 / 60, 1e5, 999_999, 1e6, 1e9];
+      for (let rate = 1; rate < 1_000_000; rate = Math.ceil(rate * 1.07)) rates.push(rate, rate / 60);
+      for (const family of [4, 6] as const) {
+        const written = rates.flatMap((perSecond, at) => {
+          const of = { family, name: `t${at}`, when: 'above', perSecond, most: 4096 } as const;
+          return [hashLimit(of), hashLimit({ ...of, per: 'source' }), hashLimit({ ...of, per: 'service' })];
+        });
+        const rules = written.map((text) => `-A RATES -p tcp ${text} -j RETURN`);
+        const command = `ip${family === 6 ? '6' : ''}tables-${variant}`;
+        const input = ['*mangle', ':RATES - [0:0]', ...rules, 'COMMIT', ''].join('\n');
+        execFileSync(`${command}-restore`, ['--noflush'], { input });
+        const printed = run(`${command}-save`, '-t', 'mangle').split('\n');
+        run(command, '-t', 'mangle', '-F', 'RATES');
+        run(command, '-t', 'mangle', '-X', 'RATES');
+        expect(printed.filter((line) => line.startsWith('-A RATES'))).toEqual(rules);
+      }
     });
 
     it('take up another rate while they are in force', async () => {
