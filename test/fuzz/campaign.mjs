@@ -14,7 +14,7 @@ import { reference } from './reference.mjs';
 const CONFIG = `
 filter:
   syn: { more_than: 5/s per source, during: 2s, then: ban 1m }
-  flood: { more_than: 20/s per destination, during: 2s, sources: 5 }
+  flood: { more_than: 3/s per destination, during: 2s, sources: 5 }
   icmp: { more_than: 5/s per source, during: 2s, then: ban 1m, drop_larger_than: 1024 }
   udp: { more_than: 5/s per source, during: 2s, then: ban 1m }
   scan:
@@ -191,7 +191,7 @@ class Run {
 
   /** What lies between two batches: time, detections. */
   batch() {
-    this.#now += this.#random.below(this.#random.once(1000) ? 100_000 : 40);
+    this.#now += this.#random.below(this.#random.once(400) ? 100_000 : 10);
     this.#wall += 7;
     this.#pipeline.tick(this.#now, this.#wall);
     for (const one of this.#pipeline.take()) this.#detection(one);
