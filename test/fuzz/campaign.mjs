@@ -109,10 +109,11 @@ class Run {
     const { filter } = of.parseConfig(CONFIG, 'fuzz');
     this.#packet = new of.Packet();
     this.#other = new of.Packet();
-    // The same pipeline under both forms of its constructor.
     const seed = random.word();
+    // Some sources completed connections before.
+    const connections = { known: true, isKnownGood: ({ source0, source1 }) => ((source0 ^ source1) & 1) === 0 };
     this.#pipeline =
-      of.Pipeline.length === 1 ? new of.Pipeline({ config: filter, seed }) : new of.Pipeline(filter, seed);
+      of.Pipeline.length === 1 ? new of.Pipeline({ config: filter, seed, connections }) : new of.Pipeline(filter, seed);
     this.#pipeline.settle?.(0);
     this.#pipeline.tick(this.#now, this.#wall);
     this.#rules = new of.PacketRules(filter.rules);
