@@ -1,13 +1,22 @@
 /** Events of the kernel's connection tracking, made by real connections and scans from another namespace. */
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.js';
+import { createLog } from '../../src/base/log.js';
+import { Connections } from '../../src/daemon/connections.js';
+import { DELAY_MS, KnownGoodWriter } from '../../src/filter/known-good.js';
 import { formatWords } from '../../src/net/address.js';
 import type { Connection } from '../../src/netlink/conntrack-event.js';
 import { type ConnectionSink, ConntrackEvents } from '../../src/netlink/conntrack-events.js';
 import { conntrackStatus } from '../../src/netlink/conntrack-status.js';
+import { evidenceOf } from '../../src/policy/evidence.js';
+import type { EveAlert } from '../../src/suricata/eve-alert.js';
 import { hasFeatures } from '../support/feature.js';
 import { enterPrivateNetns, Host, run, waitFor } from '../support/netns.js';
+import { alertFrom, endpoint } from '../unit/policy/support.js';
 
 const US4 = '203.0.113.1';
 const US6 = '2001:db8:66::1';
@@ -167,6 +176,39 @@ describe.skipIf(!hasFeatures('root', 'conntrack', 'hping3'))('connection trackin
       sysctl('nf_conntrack_tcp_timeout_syn_sent', 120);
       sysctl('nf_conntrack_tcp_timeout_close', 10);
       run('iptables', '-t', 'raw', '-D', ...silence);
+    }
+  });
+
+  it('proves the alert of a connection, from the kernel to the evidence', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'conntrack-'));
+    const log = createLog('silent');
+    const connections = new Connections({ file: join(folder, 'known-good'), clock: systemClock, log });
+    await connections.start();
+    const writer = new KnownGoodWriter(connections.memory, () => Date.now());
+    writer.listening(true);
+    const open = listen();
+    const sink = { completed: (c: Connection) => writer.completed(c, Date.now()), refused: () => {} };
+    const alertOf = (src: string, port: number, dest: string) =>
+      alertFrom({}, { src: endpoint(src, port), dest: endpoint(dest, 80), flow: null });
+    const proofOf = (alert: EveAlert) =>
+      evidenceOf(alert, { ruleFacts: () => null, conntrack: (one) => connections.stateOf(one) }).proof;
+    try {
+      await inClient('curl', '-s', '-o', '/dev/null', '--local-port', '40011', `http://${US4}/`);
+      await inClient('curl', '-s', '-o', '/dev/null', '--local-port', '40012', `http://[${US6}]/`);
+      await waitFor('proof', () => {
+        open.read(sink);
+        return proofOf(alertOf('2001:db8:66::66', 40_012, US6)) === 'conntrack';
+      });
+      expect(proofOf(alertOf('203.0.113.66', 40_011, US4))).toBe('conntrack');
+      expect(proofOf(alertOf('203.0.113.66', 40_012, US4))).toBeNull();
+      expect(proofOf(alertOf('203.0.113.67', 40_011, US4))).toBeNull();
+      writer.tick(Date.now() + DELAY_MS);
+      expect(connections.isKnownGood?.('203.0.113.66')).toBe(true);
+      expect(connections.isKnownGood?.('2001:db8:66::/64')).toBe(true);
+      expect(connections.isKnownGood?.('203.0.113.67')).toBe(false);
+    } finally {
+      await connections.stop();
+      rmSync(folder, { recursive: true });
     }
   });
 
