@@ -269,8 +269,13 @@ for (const [variant, present] of variants)
       describe('with SYNPROXY', () => {
         const synproxy = 'flood: { more_than: 200/s per destination, then: synproxy }';
         const loose = (value: 0 | 1) => run('sysctl', '-qw', `net.netfilter.nf_conntrack_tcp_loose=${value}`);
-        /** SYNs that the TCP of this machine has taken for the beginning of a connection. */
-        const halfOpen = () => run('ss', '-Hnt', 'state', 'syn-recv', 'sport', '= :8080').split('\n').length - 1;
+        /** SYNs that a machine has taken for the beginning of a connection, those of the last sources apart. */
+        const halfOpen = (at?: Host) => {
+          const args = ['-Hnt', 'state', 'syn-recv', 'sport', '= :8080'];
+          const lines = (at === undefined ? run('ss', ...args) : at.run('ss', ...args)).split('\n');
+          const last = lines.filter((line) => /192\.0\.2\.25[1-4]\b/.test(line)).length;
+          return { flood: lines.length - 1 - last, last };
+        };
 
         it('fall back to the rate where the machine is not set up for it, and say what to set', async () => {
           const { notes } = await install({}, synproxy);
@@ -292,16 +297,53 @@ for (const [variant, present] of variants)
             const before = fetched();
             for (let round = 1; round <= 5; round++) {
               alive(true);
-              for (let i = 0; i < 1000; i++) syn(`192.0.2.${2 + (i % 250)}`, SERVER, 8080);
-              expect(halfOpen()).toBe(0);
+              for (let i = 0; i < 1000; i++) syn(`192.0.2.${2 + (i % 240)}`, SERVER, 8080);
+              expect(halfOpen().flood).toBe(0);
               expect(fetched()).toBe(before + round);
             }
             // Without it the same flood does reach the service.
             noLimits(client);
-            for (let i = 0; i < 50; i++) syn(`192.0.2.${2 + (i % 250)}`, SERVER, 8080);
-            expect(halfOpen()).toBeGreaterThan(0);
+            for (let i = 0; i < 50; i++) syn(`192.0.2.${251 + (i % 4)}`, SERVER, 8080);
+            expect(halfOpen().last).toBeGreaterThan(0);
           } finally {
             loose(1);
+          }
+        });
+
+        it('protect a service behind this machine, and one on IPv6', async () => {
+          const far = new Host('s', ['203.0.113.7/24'], ['203.0.113.1/24']);
+          const six = new Host('6', ['2001:db8:77::7/64'], ['2001:db8:77::1/64']);
+          const script = `require('http').createServer((q,r)=>{r.setHeader('connection','close');r.end('1')}).listen(8080)`;
+          run('sysctl', '-qw', 'net.ipv4.ip_forward=1');
+          host.run('ip', 'route', 'add', 'default', 'via', SERVER);
+          far.run('ip', 'route', 'add', 'default', 'via', '203.0.113.1');
+          far.spawn(process.execPath, ['-e', script]);
+          loose(0);
+          try {
+            expect((await install({ atMost: 100_000 }, synproxy)).notes).toEqual([]);
+            for (const command of ['iptables', 'ip6tables']) run(`${command}-${variant}`, '-F', 'INPUT');
+            await rules.install();
+            const get = (from: Host, target: string) =>
+              from.succeeds('curl', '-sfg', '-o', '/dev/null', '--max-time', '2', `http://${target}:8080/`);
+            await waitFor('the service', () => get(host, '203.0.113.7'));
+            alive(true);
+            markFlooded(client, floodedService('203.0.113.7'), 8080, 60);
+            markFlooded(client, floodedService('2001:db8:77::1'), 8080, 60);
+            for (let round = 0; round < 3; round++) {
+              alive(true);
+              for (let i = 0; i < 1000; i++) {
+                syn(`192.0.2.${2 + (i % 240)}`, '203.0.113.7', 8080);
+                syn(`2001:db8:9::${2 + (i % 240)}`, '2001:db8:77::1', 8080);
+              }
+              expect([halfOpen(far).flood, halfOpen().flood]).toEqual([0, 0]);
+              expect([get(host, '203.0.113.7'), get(six, '[2001:db8:77::1]')]).toEqual([true, true]);
+            }
+          } finally {
+            loose(1);
+            run('sysctl', '-qw', 'net.ipv4.ip_forward=0');
+            host.run('ip', 'route', 'delete', 'default');
+            far.remove();
+            six.remove();
           }
         });
       });
