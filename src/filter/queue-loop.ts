@@ -103,8 +103,7 @@ class Loop {
     if (packets < BATCH) this.#amnesty = 0;
     this.#forgiveAfterStandstill(after);
     this.#turnBegan = after;
-    this.#learning.turn(after);
-    this.#pipeline.profile = this.#learning.profile;
+    this.#learn(after);
     if (this.#pipeline.hasDetections && (packets < BATCH || after - this.#lastPost >= POST_EVERY_MS)) {
       this.#postDetections();
       this.#lastPost = after;
@@ -123,6 +122,7 @@ class Loop {
     this.#ticked = true;
     this.#dropping = Atomics.load(this.#input.state.control, CONTROL.DROPPING) === 1;
     this.#pipeline.tick(at, Date.now());
+    this.#learn(at);
     this.#forgiveAfterStandstill(at);
   }
 
@@ -133,6 +133,12 @@ class Loop {
    */
   #forgiveAfterStandstill(at: number): void {
     if (at - this.#turnBegan > STANDSTILL_MS) this.#amnesty = longestQueue(this.#input.backlog);
+  }
+
+  /** Before a batch, so that none of it is missed, and after, so that an idle worker answers too. */
+  #learn(at: number): void {
+    this.#learning.turn(at);
+    this.#pipeline.profile = this.#learning.profile;
   }
 
   progress(at: number): void {
