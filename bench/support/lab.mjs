@@ -1,7 +1,7 @@
 // Two hosts in namespaces of their own for benchmarks that need packets and a
 // running daemon. Everything is removed by `clear`.
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -129,9 +129,35 @@ export class Lab {
     return { child, ms: performance.now() - began };
   }
 
+  /** What `status` says of a running daemon. */
+  status(configFile) {
+    return JSON.parse(this.run(this.server, process.execPath, program, 'status', '-o', 'json', '--config', configFile));
+  }
+
+  /** Ends one child and waits for its end. */
+  async end(child) {
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    await ended;
+  }
+
+  /** Starts the packet generator of bench/floor in the attacker's namespace; `done` gives what was sent. */
+  flood(program, args) {
+    const links = JSON.parse(this.run(this.server, 'ip', '-j', 'link', 'show', 'bq0'));
+    const child = this.begin(this.attacker, program, ['-i', 'bq0', '-m', links[0].address, '-d', SERVER, ...args]);
+    let text = '';
+    child.stdout.on('data', (chunk) => {
+      text += chunk;
+    });
+    const done = new Promise((resolve, reject) => {
+      child.once('close', (code) => (code === 0 ? resolve(JSON.parse(text)) : reject(new Error(`flood: ${code}`))));
+    });
+    return { child, done };
+  }
+
   async clear() {
     for (const child of this.children) {
-      if (child.exitCode !== null) continue;
+      if (child.exitCode !== null || child.signalCode !== null) continue;
       child.kill('SIGTERM');
       await Promise.race([new Promise((r) => child.once('exit', r)), new Promise((r) => setTimeout(r, 10_000))]);
       child.kill('SIGKILL');
@@ -170,6 +196,16 @@ export function cpuSeconds(pid) {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean);
   return [pid, ...children].reduce((sum, p) => sum + ticks(p), 0) / 100;
 }
+
+/** CPU nanoseconds of all threads of a process that have not ended, kernel work for them included. */
+export function cpuNanoseconds(pid) {
+  let sum = 0;
+  for (const task of readdirSync(`/proc/${pid}/task`))
+    sum += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]);
+  return sum;
+}
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Resident memory of a process in MB. */
 export function rssMegabytes(pid) {

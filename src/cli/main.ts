@@ -135,6 +135,23 @@ function build(): Command {
     )
     .option('--quarantine', 'take the rules of --rules for new: they only would ban, until they pass')
     .option('--compare-naive', 'count what "ban src_ip at severity 1-2" would have banned');
+  verb(
+    'learn [files...]',
+    'propose thresholds from normal traffic: of the running filter, or of captures and eve files',
+    () => import('./commands/learn.js'),
+  )
+    .option('--for <duration>', 'have the running daemon learn for this long')
+    .option('--background', 'with --for: do not wait for the end')
+    .option('--status', 'what is known so far, or was learned last')
+    .option('--stop', 'end learning, and show what is known')
+    .option('--tight', 'propose what was seen also where that is below the shipped defaults')
+    .option('--out <file>', 'write the proposal to this file')
+    .option('--home <cidr>', 'with files: own network instead of those configured; may be repeated', repeated);
+  verb(
+    'selftest',
+    "attack a throw-away Barricata in namespaces with every detector's attack, and score it",
+    () => import('./commands/selftest.js'),
+  ).option('--only <names>', 'only these attacks, such as syn_rate,port_scan');
   verb('mode [what...]', 'show or set: observe, enforce, off, pause DURATION', () => import('./commands/mode.js'))
     .option('--host <name>', 'this host only')
     .option('--reason <text>', 'why');

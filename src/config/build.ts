@@ -97,7 +97,7 @@ export type WrittenLine = Required<Pick<PolicyLine, 'line' | 'text'>>;
 /**
  * Makes the configuration of what the schema read.
  * @param lineOf where a policy line stands by its position, `null` where the file has none
- * @param packetRuleText what the file says of one of `filter.rules`, as YAML on one line
+ * @param packetRuleOf the same of one of `filter.rules`
  * @param neverBanLineOf the 1-based line of an entry of `never_ban`, 0 where the file has none
  */
 export function build(
@@ -105,7 +105,7 @@ export function build(
   file: string,
   lineOf: (index: number) => WrittenLine | null,
   neverBanLineOf: (index: number) => number,
-  packetRuleText: (index: number) => string,
+  packetRuleOf: (index: number) => WrittenLine | null,
 ): Config {
   const { suricata, limits, redis, enforcement, queue, history } = written;
   const policy: PolicyLine[] = written.policy.map((line, index) => ({ ...line, line: 0, ...lineOf(index) }));
@@ -129,7 +129,8 @@ export function build(
       metadataActions: suricata.metadata_actions,
     },
     quarantine: written.quarantine === 'off' ? null : written.quarantine,
-    filter: buildFilter(written.filter, written.time_zone, packetRuleText),
+    filter: buildFilter(written.filter, written.time_zone, (index) => packetRuleOf(index)?.text ?? `rule ${index + 1}`),
+    packetRuleLines: written.filter.rules.map((_, index) => packetRuleOf(index)?.line ?? 0),
     policy,
     otherwise: written.otherwise,
     repeatOffenders: repeatOffenders(written.repeat_offenders),

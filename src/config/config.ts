@@ -193,6 +193,8 @@ export interface Config {
   /** What a signature that an update brought must have behind it before it bans; `null` = it bans at once. */
   readonly quarantine: { readonly age: Seconds; readonly hits: number } | null;
   readonly filter: FilterConfig;
+  /** 1-based line of each of `filter.rules`, for messages; apart from them, for a rule that only moved has not changed. */
+  readonly packetRuleLines: readonly number[];
   readonly policy: readonly PolicyLine[];
   readonly otherwise: PolicyAction;
   /** What a further ban of the same address lasts; `null` = as long as the first. */

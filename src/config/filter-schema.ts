@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { FOREVER } from '../base/clock.js';
+import { parseDuration } from '../base/duration.js';
 import type { FilterConfig, Hours, HoursLimit, PacketRule } from './config.js';
 import {
   banOnly,
@@ -74,7 +76,13 @@ const onePort = z.union([
   }),
 ]);
 
-const RULE_ACTION = 'write accept, drop, reject, or ban 10m';
+const ACTIONS = { what: 'what a packet rule does', fix: 'write accept, drop, reject, or ban 10m' };
+const ruleAction = form<PacketRule['then']>(ACTIONS, (value) => {
+  if (value === 'accept' || value === 'drop' || value === 'reject') return { kind: value };
+  const match = /^ban +(.*)$/.exec(value);
+  const seconds = match === null ? null : parseDuration(match[1] as string);
+  return seconds === null || seconds === FOREVER ? null : { kind: 'ban', duration: seconds };
+});
 const packetRule = section({
   proto: word('tcp', 'udp', 'icmp', 'icmpv6').optional(),
   flags: listOf(word('syn', 'ack', 'fin', 'rst', 'psh', 'urg', 'none'), 1).optional(),
@@ -85,9 +93,7 @@ const packetRule = section({
   icmp_type: listOf(whole(0, 255), 1).optional(),
   larger_than: whole(0, 65_535).optional(),
   smaller_than: whole(1, 65_535).optional(),
-  then: z.union([word('accept', 'drop', 'reject'), banOnly], {
-    error: (issue) => say(`${shown(issue.input)} is not what a packet rule does`, RULE_ACTION),
-  }),
+  then: ruleAction,
   note: text(500, 'a note').optional(),
 }).superRefine((rule, context) => {
   const wrong = (path: string, message: string, fix: string) =>
@@ -220,7 +226,7 @@ export function buildFilter(written: Written, timeZone: string, textOf: (index: 
       icmpTypes: rule.icmp_type ?? [],
       largerThan: rule.larger_than ?? null,
       smallerThan: rule.smaller_than ?? null,
-      then: typeof rule.then === 'number' ? { kind: 'ban', duration: rule.then } : { kind: rule.then },
+      then: rule.then,
     })),
   };
 }

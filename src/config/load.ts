@@ -69,13 +69,12 @@ const YAML_FIXES: Readonly<Record<string, string>> = {
  */
 export function parseConfig(text: string, file: string): Config {
   const { written, itemIn } = readDocument(text, file);
-  const packetRule = itemIn('filter.rules');
   return build(
     written,
     file,
     itemIn('policy'),
     (index) => itemIn('never_ban')(index)?.line ?? 0,
-    (index) => packetRule(index)?.text ?? `rule ${index + 1}`,
+    itemIn('filter.rules'),
   );
 }
 

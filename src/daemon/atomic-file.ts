@@ -9,15 +9,19 @@ export interface FileAttributes {
 }
 
 /**
- * Puts a file in place whole: whoever reads the path finds the old text or the
+ * Puts a file in place whole: whoever reads the path finds the old content or the
  * new one, also after a power cut, and never a part.
  * @param path not a symbolic link, which would be replaced
  */
-export async function replaceFile(path: string, text: string, attributes: FileAttributes): Promise<void> {
+export async function replaceFile(
+  path: string,
+  content: string | Uint8Array,
+  attributes: FileAttributes,
+): Promise<void> {
   const made = `${path}.new`;
   const file = await open(made, 'w', 0o600);
   try {
-    await fill(file, text, attributes);
+    await fill(file, content, attributes);
     await rename(made, path);
   } catch (error) {
     await unlink(made).catch(() => undefined);
@@ -31,9 +35,9 @@ export async function replaceFile(path: string, text: string, attributes: FileAt
   }
 }
 
-async function fill(file: FileHandle, text: string, { mode, uid, gid }: FileAttributes): Promise<void> {
+async function fill(file: FileHandle, content: string | Uint8Array, { mode, uid, gid }: FileAttributes): Promise<void> {
   try {
-    await file.writeFile(text);
+    await file.writeFile(content);
     if (uid !== undefined && gid !== undefined) await file.chown(uid, gid);
     await file.chmod(mode);
     await file.sync();

@@ -31,14 +31,17 @@ import { LiveFacts, redisHostOf } from '../protection/live-facts.js';
 import type { ContactRecord } from '../suricata/eve-contact.js';
 import { RulesetSource } from '../suricata/ruleset-source.js';
 import { AlertPath } from './alert-path.js';
+import { Connections } from './connections.js';
 import { ControlServer } from './control.js';
 import { Decisions } from './decisions.js';
 import { EmbeddedRedis, redisCliCommand } from './embedded-redis.js';
 import { FilterPath } from './filter-path.js';
+import { FloodStates } from './flood-states.js';
 import { ProtectedFacts } from './gate.js';
 import { fullCollection, HeapRest } from './heap.js';
 import { Heartbeat } from './heartbeat.js';
 import { Kernel } from './kernel.js';
+import { Learning } from './learning.js';
 import { RecentDecisions } from './recent-decisions.js';
 import { redisUrl } from './redis-url.js';
 import { type Asked, routesOf } from './routes.js';
@@ -138,6 +141,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
   const store = new Store({ connection, keys, mirror, offline, clock, log });
   const offences = new Offences({ connection, keys, skew: () => mirror.skew, log });
   const isBanned = (text: string) => mirror.get('ban', text) !== undefined;
+  const connections = new Connections({ file: `${first.state}/known-good`, clock, log });
   const limits = new BanLimits({
     get newBansPerMinute() {
       return config().limits.newBansPerMinute;
@@ -152,8 +156,9 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     clock,
     isBanned,
     total: () => mirror.status().entries,
-    // The packet path does not tell yet who had complete sessions lately.
-    isKnownGood: null,
+    get isKnownGood() {
+      return connections.isKnownGood;
+    },
     onReached: (limit, why) => log.error({ alarm: 'limit_reached', limit }, why),
   });
   const rules = new RulesetSource({
@@ -181,6 +186,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
       isOwn: (words) => facts.isOwn(words),
       ruleFacts: (sid, gid) => (rules.ruleset === null ? null : ruleFacts(rules.ruleset, sid, gid)),
       exceptionInside: (network) => mirror.facts.exceptionInside(network),
+      conntrack: (alert) => connections.stateOf(alert),
     });
   const heartbeat = new Heartbeat({ connection, keys, version, config, reconciler, mirror, clock, log });
   // More than the mode: whoever is allowed must be known before anybody is decided to be banned.
@@ -221,24 +227,32 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     clock,
     log,
   });
-  const filterPath = new FilterPath({
-    queue: new PacketQueue({
-      numbers: first.queue.numbers,
-      get filter() {
-        return config().filter;
-      },
-      whenOverloaded: first.queue.whenOverloaded,
-      dropping: first.mode === 'enforce',
-      keepAlive: true,
-      clock,
-      log,
-      onDetection: (detection) => decisions.onDetection(detection),
-    }),
-    kernel,
-    modeKnown,
+  const floods = new FloodStates(log);
+  const queue = new PacketQueue({
+    numbers: first.queue.numbers,
+    get filter() {
+      return config().filter;
+    },
+    get home() {
+      return config().home;
+    },
+    knownGood: connections.memory,
+    settledAt: kernel.settledAt,
+    rejects: kernel.rejects,
+    whenOverloaded: first.queue.whenOverloaded,
+    dropping: first.mode === 'enforce',
+    keepAlive: true,
     clock,
     log,
+    onDetection: (detection) => decisions.onDetection(connections.counted(detection)),
+    onFlood: (flood) => floods.onFlood(flood),
+    onEnd: () => {
+      connections.stopped();
+      floods.forget();
+    },
   });
+  const filterPath = new FilterPath({ queue, kernel, modeKnown, clock, log });
+  const learning = new Learning({ queue, file: `${first.state}/learning.json`, clock, log });
   const startedAt = clock.now();
   const parts = {
     settings,
@@ -254,6 +268,7 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     reconciler,
     recent,
     store,
+    connections,
     limits,
     rules,
     quarantine,
@@ -261,6 +276,8 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     history,
     alertPath,
     filterPath,
+    floods,
+    learning,
     heartbeat,
     clock,
     log,
@@ -299,6 +316,9 @@ export function compose({ config: first, version, log, clock = systemClock, aske
     rules,
     quarantine,
     decisions,
+    // Before the packet filter, whose worker writes it.
+    connections,
+    learning,
     filterPath,
     alertPath,
     heap,

@@ -159,16 +159,13 @@ export class Decisions implements Service {
     while (this.#waiting.length > 0 && this.#o.waitsFor() === null) {
       const batch = this.#waiting.slice(0, DETECTIONS_AT_ONCE);
       const context = { ...this.#o.context(), now: this.#o.clock.now() };
-      const decided = batch.map((detection) => {
-        const decision = this.#o.limits.admit(decideDetection(detection, context));
-        this.#remember(decision, detection.detector);
-        return decision;
-      });
-      const outcomes = await this.#commit(decided, null);
+      const first = batch.map((detection) => decideDetection(detection, context));
+      const { decided, outcomes } = await this.#store(first, null, context);
       this.#waiting.splice(0, batch.length);
       const { policyVersion } = context;
       decided.forEach((decision, i) => {
-        const detection = batch[i] ?? null;
+        const detection = batch[i] as Detection;
+        this.#remember(decision, detection.detector);
         const outcome = outcomes.get(effectOf(decision)) ?? 'none';
         this.#o.history.add({ alert: null, detection, decision, outcome, policyVersion });
       });

@@ -2,19 +2,23 @@ import { type Clock, systemClock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import type { Log } from '../base/log.js';
-import type { Config } from '../config/config.js';
+import type { Config, FilterConfig } from '../config/config.js';
 import { Commands } from '../enforcement/command.js';
 import { IpsetBackend } from '../enforcement/ipset-backend.js';
 import { IpsetRestoreBackend } from '../enforcement/ipset-restore.js';
-import { Rules } from '../enforcement/rules.js';
+import { type QueueCounts, Rules } from '../enforcement/rules.js';
 import { RulesGuard } from '../enforcement/rules-guard.js';
 import { RulesWatch } from '../enforcement/rules-watch.js';
 import type { Gate, KernelElement, SetBackend } from '../enforcement/set-backend.js';
 import { maxelemFor } from '../enforcement/sets.js';
+import { sharedNumber } from '../filter/shared-state.js';
 import type { Prefix } from '../net/prefix.js';
-import { notAlive } from '../netlink/alive.js';
 import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
+import { notAlive } from '../netlink/limits.js';
+
+/** Conversations of before are known to connection tracking after so long. */
+const SETTLES_MS = 2 * 60_000;
 
 export interface KernelOptions {
   readonly config: Config;
@@ -47,8 +51,13 @@ export class Kernel implements Service {
   readonly #watch = new RulesWatch();
   readonly #commands = new Commands();
   #isLegacy = false;
+  /** From when on stray ACKs count, see `Pipeline.settle`. */
+  readonly settledAt = sharedNumber(Number.POSITIVE_INFINITY);
+  /** 1 while a packet that is accepted with REJECT_MARK is refused with an answer; else it would pass. */
+  readonly rejects = sharedNumber(0);
   readonly #o: KernelOptions;
   #notes: readonly string[] = [];
+  #filter: FilterConfig;
 
   constructor(options: KernelOptions) {
     const { config, gate, clock, log } = options;
@@ -60,7 +69,8 @@ export class Kernel implements Service {
       this.noFilter === null
         ? new IpsetBackend({ gate, clock, maxelem })
         : new IpsetRestoreBackend({ gate, clock, maxelem, commands });
-    this.#rules = rulesOf(config, commands, this.noFilter === null);
+    this.#filter = config.filter;
+    this.#rules = rulesOf(config, commands, this.noFilter === null, () => this.#filter);
     this.rules = new RulesGuard({
       install: () => this.#install(),
       verify: () => this.#rules.verify(),
@@ -91,6 +101,14 @@ export class Kernel implements Service {
     await this.backend.open();
     this.#isLegacy = await this.#findsLegacy();
     await this.rules.start();
+    // What was counted before this process is no news.
+    await this.queueCounts();
+  }
+
+  /** Takes up other detectors and packet rules: the rules are made for them soon. */
+  reconfigured({ filter }: Pick<Config, 'filter'>): void {
+    this.#filter = filter;
+    this.rules.reconfigured();
   }
 
   async stop(): Promise<void> {
@@ -117,7 +135,7 @@ export class Kernel implements Service {
     await this.#install();
   }
 
-  /** Takes first packets away from the queue at once. */
+  /** Takes first packets away from the queue, and ends the limits of the kernel, at once. */
   closeQueue(): void {
     if (this.noFilter !== null) return;
     const client = IpsetClient.open();
@@ -134,6 +152,11 @@ export class Kernel implements Service {
     return ipv4.packets + ipv6.packets;
   }
 
+  /** What the rules in front of the queue counted since the start. */
+  queueCounts(): Promise<QueueCounts> {
+    return this.#rules.queueCounts();
+  }
+
   async #findsLegacy(): Promise<boolean> {
     const { iptables } = this.#o.config.enforcement;
     if (iptables !== 'auto') return iptables === 'legacy';
@@ -142,15 +165,19 @@ export class Kernel implements Service {
   }
 
   async #install(): Promise<void> {
-    const { notes } = await this.#rules.install();
+    const { notes, rejects } = await this.#rules.install();
+    this.rejects[0] = rejects ? 1 : 0;
+    // Connection tracking begins with the rules that ask for it.
+    this.settledAt[0] = Number(process.hrtime.bigint() / 1_000_000n) + SETTLES_MS;
     for (const note of notes) if (!this.#notes.includes(note)) this.#o.log.warn(note);
     this.#notes = notes;
   }
 }
 
-function rulesOf(config: Config, commands: Commands, withQueue: boolean): Rules {
+function rulesOf(config: Config, commands: Commands, withQueue: boolean, filter = () => config.filter): Rules {
   const { iptables, outbound } = config.enforcement;
-  return new Rules({ commands, variant: iptables, outbound, queues: withQueue ? config.queue.numbers : [] });
+  const packets = () => (withQueue ? { queue: config.queue, filter: filter() } : null);
+  return new Rules({ commands, variant: iptables, outbound, packets });
 }
 
 /** What a command reaches of the kernel while no daemon runs. */

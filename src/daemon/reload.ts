@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { EpochMs } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Log } from '../base/log.js';
@@ -28,7 +29,7 @@ export type Reloaded =
     }
   | { readonly taken: false; readonly problems: readonly string[] };
 
-type Changed = Pick<Parts, 'settings' | 'facts' | 'filterPath' | 'acts' | 'clock' | 'log'>;
+type Changed = Pick<Parts, 'settings' | 'facts' | 'kernel' | 'filterPath' | 'acts' | 'clock' | 'log'>;
 
 /**
  * The file that the configuration comes from, and the options of the command
@@ -71,7 +72,8 @@ export class ConfigSource {
     settings.take(next);
     const { config, restartNeeded } = settings;
     parts.facts.reconfigured();
-    if (JSON.stringify(before.filter) !== JSON.stringify(config.filter)) parts.filterPath.reconfigured();
+    if (!isDeepStrictEqual(before.filter, config.filter)) parts.kernel.reconfigured(config);
+    if (!isDeepStrictEqual([before.filter, before.home], [config.filter, config.home])) parts.filterPath.reconfigured();
     const [was, is] = [before.policyVersion, config.policyVersion];
     log.info({ policy: is, before: was, by: author.by, restartNeeded }, 'the configuration was read again');
     const kept = await this.keep(parts, author);

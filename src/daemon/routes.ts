@@ -27,7 +27,7 @@ export interface RunningConfig {
 
 /** What the command line may ask the daemon; see `cli/` for who asks what. */
 export function routesOf(parts: Omit<Parts, 'services'>, asked: Asked): Record<string, ControlRoute> {
-  const { kernel, reconciler, recent, mirror, facts, limits, acts, settings, history } = parts;
+  const { kernel, reconciler, recent, mirror, facts, limits, acts, settings, history, learning } = parts;
   const canonical = (query: URLSearchParams) => {
     const prefix = parsePrefix(query.get('address') ?? '');
     if (isProblem(prefix)) throw new Error(prefix.detail);
@@ -114,6 +114,14 @@ export function routesOf(parts: Omit<Parts, 'services'>, asked: Asked): Record<s
       limits.reset();
       return { reached };
     },
+    '/learn': (query) => {
+      const seconds = Number(query.get('for'));
+      if (!(seconds > 0)) throw new Error('for: seconds to learn are needed');
+      return learning.begin(seconds);
+    },
+    '/learn/brief': () => learning.brief(),
+    '/learn/status': () => learning.state(),
+    '/learn/stop': () => learning.end(),
     '/mode': () => {
       const { mode, until, from } = mirror.mode;
       return { mode, until, from };

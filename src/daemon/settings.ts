@@ -27,6 +27,7 @@ const TAKEN_UP = {
     metadataActions: 'now',
   },
   filter: 'now',
+  packetRuleLines: 'now',
   policy: 'now',
   otherwise: 'now',
   // The kernel's sets are made for total_bans.

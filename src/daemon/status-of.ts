@@ -1,9 +1,11 @@
 import type { EpochMs } from '../base/clock.js';
+import type { QueueCounts } from '../enforcement/rules.js';
+import type { QueueHealth } from '../filter/packet-queue.js';
 import type { LimitState } from '../policy/limits.js';
 import type { Parts } from './compose.js';
 import type { Alarm, DaemonStatus } from './status.js';
 
-/** Gathers the status from the parts. Runs `iptables-save` for the drop counters, about 10 ms. */
+/** Gathers the status from the parts. Runs `iptables-save` for the counters, about 20 ms. */
 export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonStatus> {
   const {
     settings,
@@ -20,6 +22,8 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
     store,
   } = parts;
   const { config } = settings;
+  // Before the workers are asked: a packet that is counted here and judged meanwhile did not pass unfiltered.
+  const counted = await kernel.queueCounts().catch(() => ({ unfiltered: 0, limited: 0, queued: 0 }));
   const list = mirror.status();
   const sets = reconciler.status();
   const queue = filterPath.health();
@@ -67,9 +71,11 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
       problem: queue.problem,
       packets: queue.packets,
       dropped: queue.queueDropped + queue.userDropped,
-      unfiltered: queue.unfiltered,
+      limited: counted.limited,
+      unfiltered: counted.unfiltered + passedQueue(counted, queue),
       exceptions: queue.exceptions,
       detections: decisions.detections.toJSON(),
+      connections: parts.connections.areKnown ? 'known' : 'unknown',
     },
     rules: { ...rules, readAt: rules.readAt === null ? null : new Date(rules.readAt).toISOString() },
     quarantine: parts.quarantine.status(),
@@ -99,8 +105,17 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
     parts.heartbeat.problem === null &&
     alertPath.problem === null &&
     unopened.length === 0;
-  const alarms = [...settings.alarms, ...limitAlarms(limit, parts.clock.now())];
+  const alarms = [...settings.alarms, ...parts.floods.alarms, ...limitAlarms(limit, parts.clock.now())];
   return { ...base, ready, alarms, problems: problemsOf(base, parts, eve.problems) };
+}
+
+/**
+ * Packets that the queue rules matched and no worker judged: nobody was bound to
+ * the queue, or the queue was full. What the workers know of that is a part of it.
+ */
+function passedQueue({ queued }: QueueCounts, queue: QueueHealth): number {
+  const seen = queue.packets + queue.queueDropped + queue.userDropped + queue.queueLength;
+  return Math.max(queue.unfiltered, queued - seen);
 }
 
 function limitAlarms({ why, since }: LimitState, now: EpochMs): Alarm[] {

@@ -79,9 +79,14 @@ export interface DaemonStatus {
     readonly problem: string | null;
     readonly packets: number;
     readonly dropped: number;
+    /** Packets that a kernel-side limit dropped before the queue. */
+    readonly limited: number;
+    /** Packets that should have been judged and passed without. */
     readonly unfiltered: number;
     readonly exceptions: number;
     readonly detections: Readonly<Record<string, number>>;
+    /** Whether the events of connection tracking are read: only then are detections proven and good clients known. */
+    readonly connections: 'known' | 'unknown';
   };
   readonly eve: readonly {
     readonly source: string;

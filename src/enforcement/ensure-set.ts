@@ -27,13 +27,13 @@ export interface SetTool {
  *   and whatever the tool throws
  */
 export async function ensureSet(tool: SetTool, plan: SetPlan, gate: Gate): Promise<void> {
-  const { name, family, maxelem, counters } = plan;
+  const { name, type, family } = plan;
   const twin = twinOf(name);
   await tool.destroy(twin);
   const header = await tool.header(name);
   if (header === null) return tool.create(name, plan);
-  const sameKind = header.type === 'hash:net' && header.family === family;
-  if (sameKind && header.timeout === 0 && header.counters === counters && header.maxelem >= maxelem) return;
+  const sameKind = header.type === type && header.family === family;
+  if (sameKind && serves(header, plan)) return;
   if (!sameKind && header.references > 0) {
     throw new EnforcementError(
       'ipset open',
@@ -42,7 +42,8 @@ export async function ensureSet(tool: SetTool, plan: SetPlan, gate: Gate): Promi
     );
   }
   await tool.create(twin, plan);
-  if (header.family === family && ['hash:net', 'hash:ip'].includes(header.type)) {
+  // What the other helpers hold lasts seconds, and comes again.
+  if (type === 'hash:net' && header.family === family && ['hash:net', 'hash:ip'].includes(header.type)) {
     for await (const page of tool.elements(name, family)) await tool.fill(twin, family, admitted(page, plan, gate));
   }
   if (sameKind) {
@@ -52,6 +53,17 @@ export async function ensureSet(tool: SetTool, plan: SetPlan, gate: Gate): Promi
     await tool.destroy(name);
     await tool.rename(twin, name);
   }
+}
+
+/** Whether a set of the right kind can be taken as it is. */
+function serves(header: SetHeader, plan: SetPlan): boolean {
+  return (
+    header.timeout === plan.timeout &&
+    header.counters === plan.counters &&
+    header.netmask === plan.netmask &&
+    header.maxelem >= plan.maxelem &&
+    (!plan.kernelFed || header.hashsize >= plan.hashsize)
+  );
 }
 
 function admitted(

@@ -166,8 +166,10 @@ export class IpsetBackend implements SetBackend {
 function toolOf(client: IpsetClient): SetTool {
   return {
     header: (name) => client.header(name),
-    create: (name, { family, maxelem, counters, hashsize }) =>
-      client.create(name, { family, maxelem, counters, hashsize, timeout: 0 }),
+    create: (name, { type, family, maxelem, counters, hashsize, netmask, timeout }) => {
+      const mask = netmask === null ? {} : { netmask };
+      client.create(name, { type, family, maxelem, counters, hashsize, timeout, ...mask });
+    },
     destroy: (name) => client.destroy(name),
     swap: (name, other) => client.swap(name, other),
     rename: (name, to) => client.rename(name, to),

@@ -221,9 +221,11 @@ export class IpsetRestoreBackend implements SetBackend {
   }
 }
 
-function createLine(name: string, { family, hashsize, maxelem, counters }: SetPlan): string {
-  const sizes = `hashsize ${hashsize} maxelem ${maxelem}`;
-  return `create ${name} hash:net family ${family === 4 ? 'inet' : 'inet6'} ${sizes} timeout 0${counters ? ' counters' : ''}\n`;
+function createLine(name: string, { type, family, hashsize, maxelem, netmask, timeout, counters }: SetPlan): string {
+  const words = ['create', name, type, 'family', family === 4 ? 'inet' : 'inet6', 'hashsize', hashsize];
+  if (netmask !== null) words.push('netmask', netmask);
+  words.push('maxelem', maxelem, 'timeout', timeout, ...(counters ? ['counters'] : []));
+  return `${words.join(' ')}\n`;
 }
 
 function textOf(lines: readonly Line[]): string {
@@ -249,6 +251,7 @@ export function parseHeader(text: string): SetHeader {
     counters: /\bcounters\b/.test(header),
     maxelem: number('maxelem') ?? 0,
     hashsize: number('hashsize') ?? 0,
+    netmask: number('netmask'),
     elements: Number(field('Number of entries')),
     references: Number(field('References')),
   };

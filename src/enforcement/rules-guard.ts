@@ -33,6 +33,7 @@ export class RulesGuard implements Service {
   #problem: string | null = null;
   #token: string | null = null;
   #readAt = Number.NEGATIVE_INFINITY;
+  #outdated = false;
 
   constructor(options: RulesGuardOptions) {
     this.#o = options;
@@ -72,6 +73,12 @@ export class RulesGuard implements Service {
     await this.#runner.stop();
   }
 
+  /** Other rules are wanted from now on: they are put in place soon, and tried again until they are. */
+  reconfigured(): void {
+    this.#outdated = true;
+    this.#runner.wake();
+  }
+
   async #install(): Promise<void> {
     await this.#o.install();
     this.#inPlace(this.#o.token());
@@ -85,6 +92,11 @@ export class RulesGuard implements Service {
   }
 
   async #look(): Promise<void> {
+    if (this.#outdated) {
+      await this.#install();
+      this.#outdated = false;
+      return;
+    }
     const token = this.#o.token();
     const age = this.#o.clock.monotonic() - this.#readAt;
     if (token !== null && token === this.#token && age < this.#o.readEvery()) return;

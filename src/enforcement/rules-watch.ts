@@ -1,5 +1,6 @@
 import { ALIVE_SETS } from '../netlink/alive.js';
 import { IpsetClient } from '../netlink/ipset.js';
+import { FLOOD_SETS, HOT_SETS, LIMIT_SETS } from '../netlink/limits.js';
 import { NftGeneration } from '../netlink/nft-generation.js';
 import { FAMILIES, setName } from './sets.js';
 
@@ -23,7 +24,8 @@ export class RulesWatch {
     this.#generation ??= NftGeneration.open();
     const parts: (number | null)[] = [this.#generation.read()];
     for (const family of FAMILIES) {
-      for (const name of [ALIVE_SETS[family], setName('allow', family)]) {
+      const sets = [ALIVE_SETS, LIMIT_SETS, HOT_SETS, FLOOD_SETS].map((names) => names[family]);
+      for (const name of [...sets, setName('allow', family)]) {
         parts.push(this.#ipset.header(name)?.references ?? null);
       }
     }

@@ -1,24 +1,16 @@
-import { readFileSync } from 'node:fs';
 import type { Family } from '../net/address.js';
-import type { CommandResult, Commands } from './command.js';
-import {
-  parseTable,
-  planTable,
-  restoreText,
-  type SavedTable,
-  type Table,
-  type TablePlan,
-  wantedChains,
-} from './rules-text.js';
+import type { Commands } from './command.js';
+import { hasLegacyTables, Iptables, rulesError, type Variant } from './iptables.js';
+import { FEATURES, type Feature, lackingFeatures } from './kernel-features.js';
+import { meaningOf, type PacketPath } from './queue-chains.js';
+import { type RuleCount, RuleCounts } from './rule-counts.js';
+import { planTable, restoreText, type Table, type TablePlan, type WantedChain } from './rules-text.js';
 import { EnforcementError } from './set-backend.js';
 import { FAMILIES, kernelHasIpv6 } from './sets.js';
+import { SYNPROXY_FIX, synproxyProblem } from './synproxy.js';
+import { wantedChains } from './wanted-chains.js';
 
-export type Variant = 'auto' | 'nft' | 'legacy';
-
-/** Seconds to wait for another program's lock on the tables. */
-const LOCK_SECONDS = '10';
 const ATTEMPTS = 3;
-const TABLES: readonly Table[] = ['raw', 'mangle'];
 
 export interface RulesOptions {
   readonly commands: Pick<Commands, 'run'>;
@@ -26,8 +18,8 @@ export interface RulesOptions {
   readonly variant: Variant;
   /** Also drop packets to banned destinations. */
   readonly outbound: boolean;
-  /** Consecutive NFQUEUE numbers; empty when there is no packet filter. */
-  readonly queues: readonly number[];
+  /** How the packet filter is configured now; `null` when there is none. */
+  readonly packets: () => PacketPath | null;
 }
 
 export interface InstallResult {
@@ -35,13 +27,20 @@ export interface InstallResult {
   readonly families: readonly Family[];
   /** Whether first packets are handed to the queue while its worker is alive. */
   readonly queue: boolean;
+  /** Whether a packet that is accepted with REJECT_MARK is refused: only where a packet rule rejects, and the kernel can. */
+  readonly rejects: boolean;
   /** What is not as configured, one sentence each; for `status` and the log. */
   readonly notes: readonly string[];
 }
 
-export interface DropCount {
-  readonly packets: number;
-  readonly bytes: number;
+/** Packets that the rules of the packet filter counted since they were first asked, both families. */
+export interface QueueCounts {
+  /** Should have been queued and passed: no worker was alive, or they were above `queue.at_most`. */
+  readonly unfiltered: number;
+  /** Dropped by the kernel itself: hot sources, flooded services, overload with `when_overloaded: drop`. */
+  readonly limited: number;
+  /** Handed to the queue; where nobody is bound to it they pass. */
+  readonly queued: number;
 }
 
 /**
@@ -51,37 +50,44 @@ export interface DropCount {
  */
 export class Rules {
   readonly #o: RulesOptions;
-  /** Families whose kernel cannot queue: the rest of their rules is kept in force without. */
-  readonly #cannotQueue = new Map<Family, string>();
-  readonly #counted = new Map<string, { before: DropCount; last: DropCount }>();
+  readonly #iptables: Iptables;
+  /** What the kernel refused at the last installation, with its reason: the rest of the rules is kept in force without. */
+  readonly #lacking = new Map<Family, ReadonlyMap<Feature, string>>();
+  /** Families whose table filter may hold chains of ours. */
+  readonly #filterTable = new Set(FAMILIES);
+  readonly #drops = new RuleCounts();
+  readonly #queue = new RuleCounts();
+  #queueBefore: QueueCounts | null = null;
 
   constructor(options: RulesOptions) {
     this.#o = options;
+    this.#iptables = new Iptables(options.commands, options.variant);
   }
 
   /**
    * Brings the rules into force, at position 1 of their chains. Doing it again
-   * changes nothing. Where the kernel cannot queue, or has no IPv6, the rest is
-   * installed and a note says so.
+   * changes nothing. Where the kernel cannot queue, lacks a match or a target, or has no
+   * IPv6, the rest is installed and a note says so.
    * @throws EnforcementError kind `tool_missing`, `missing` (a set), `unsupported`, `not_permitted` or `refused`
    */
   async install(): Promise<InstallResult> {
-    const { queues } = this.#o;
+    const packets = this.#o.packets();
+    const queues = packets?.queue.numbers ?? [];
     if (queues.some((number, i) => number !== (queues[0] ?? 0) + i)) {
       const message = `queue.numbers ${queues.join(', ')} must follow one another, such as 100, 101`;
       throw new EnforcementError('install rules', 'refused', message);
     }
     const notes: string[] = [];
-    this.#cannotQueue.clear();
+    this.#lacking.clear();
     const families = this.#families(notes);
     for (const family of families) await this.#installFamily(family);
-    for (const [family, why] of this.#cannotQueue) {
-      notes.push(`IPv${family} packets are not filtered, bans are enforced: ${why}`);
-    }
-    return { families, queue: queues.length > 0 && this.#cannotQueue.size === 0, notes };
+    for (const family of families) notes.push(...this.#notes(family));
+    const all = (feature: Feature) => families.every((family) => this.#has(family, feature));
+    const rejects = packets?.filter.rules.some(({ then }) => then.kind === 'reject') ?? false;
+    return { families, queue: packets !== null && all('queue'), rejects: rejects && all('reject'), notes };
   }
 
-  /** Compares the kernel's rules with the wanted ones. Runs four programs, about 15 ms. */
+  /** Compares the kernel's rules with the wanted ones. Runs four to six programs, about 20 ms. */
   async verify(): Promise<'ok' | { readonly missing: readonly string[] }> {
     const missing: string[] = [];
     for (const family of this.#families([])) {
@@ -97,15 +103,15 @@ export class Rules {
    * whoever left them; tolerates that some or all are gone.
    */
   async remove(): Promise<void> {
-    const { variant } = this.#o;
+    const { variant, commands } = this.#o;
     const others = (['nft', 'legacy'] as const).filter((other) => other !== variant);
     for (const family of this.#families([])) {
-      await this.#removeFamily(family, variant);
+      await this.#removeFamily(family, this.#iptables);
       for (const other of others) {
-        // Merely listing a legacy table makes it; none of ours can be where there is no table.
+        // None of ours can be where there is no table.
         if (other === 'legacy' && !hasLegacyTables(family)) continue;
         try {
-          await this.#removeFamily(family, other);
+          await this.#removeFamily(family, new Iptables(commands, other));
         } catch (error) {
           // A variant that cannot run here has left nothing either.
           if (!(error instanceof EnforcementError) || !['tool_missing', 'unsupported'].includes(error.kind))
@@ -119,35 +125,78 @@ export class Rules {
    * Packets and bytes that the ban rules dropped, inbound and outbound, since
    * this object first counted; it only grows, also when the rules were made anew meanwhile.
    */
-  async dropped(): Promise<{ readonly ipv4: DropCount; readonly ipv6: DropCount }> {
-    const counts = { 4: { packets: 0, bytes: 0 }, 6: { packets: 0, bytes: 0 } };
+  async dropped(): Promise<{ readonly ipv4: RuleCount; readonly ipv6: RuleCount }> {
+    const now = new Map<string, RuleCount>();
     for (const family of this.#families([])) {
-      const table = await this.#save(family, 'raw', this.#o.variant, ['-c']);
+      const table = await this.#iptables.save(family, 'raw', ['-c']);
       for (const chain of ['BARRICATA', 'BARRICATA-OUT']) {
         const rule = table.get(chain)?.find(({ text }) => text.endsWith('-j DROP'));
-        const total = this.#total(`${family} ${chain}`, rule ?? { packets: 0, bytes: 0 });
-        counts[family].packets += total.packets;
-        counts[family].bytes += total.bytes;
+        if (rule !== undefined) now.set(`${family} ${chain}`, rule);
       }
     }
-    return { ipv4: counts[4], ipv6: counts[6] };
+    this.#drops.update(now);
+    return { ipv4: this.#drops.total('4 '), ipv6: this.#drops.total('6 ') };
   }
 
-  #total(key: string, now: DropCount): DropCount {
-    const known = this.#counted.get(key) ?? { before: { packets: 0, bytes: 0 }, last: { packets: 0, bytes: 0 } };
-    if (now.packets < known.last.packets) {
-      const { before, last } = known;
-      known.before = { packets: before.packets + last.packets, bytes: before.bytes + last.bytes };
+  /** What the rules of the packet filter counted since the first call; it only grows. Runs two programs, about 10 ms. */
+  async queueCounts(): Promise<QueueCounts> {
+    const now = new Map<string, RuleCount>();
+    for (const family of this.#families([])) {
+      const table = await this.#iptables.save(family, 'mangle', ['-c']);
+      for (const chain of ['BARRICATA-QUEUE', 'BARRICATA-NAMED']) {
+        for (const rule of table.get(chain) ?? []) {
+          const meaning = meaningOf(rule.text);
+          // A rule with another rate is the same rule.
+          const same = rule.text.replace(/ ?-m hashlimit.* -j/, ' -j');
+          if (meaning !== null) now.set(`${meaning} ${family} ${chain} ${same}`, rule);
+        }
+      }
     }
-    known.last = { packets: now.packets, bytes: now.bytes };
-    this.#counted.set(key, known);
-    return { packets: known.before.packets + now.packets, bytes: known.before.bytes + now.bytes };
+    this.#queue.update(now);
+    const total = (meaning: keyof QueueCounts) =>
+      this.#queue.total(meaning).packets - (this.#queueBefore?.[meaning] ?? 0);
+    const counts = { unfiltered: total('unfiltered'), limited: total('limited'), queued: total('queued') };
+    if (this.#queueBefore !== null) return counts;
+    this.#queueBefore = counts;
+    return { unfiltered: 0, limited: 0, queued: 0 };
   }
 
   #families(notes: string[]): Family[] {
     if (kernelHasIpv6()) return [...FAMILIES];
     notes.push('this kernel has no IPv6: only IPv4 rules are installed');
     return [4];
+  }
+
+  #has(family: Family, feature: Feature): boolean {
+    return this.#lacking.get(family)?.has(feature) !== true;
+  }
+
+  /** Why flooded services are held at a rate though SYNPROXY is asked for; `null` when it is not, or works. */
+  #withoutSynproxy(family: Family): string | null {
+    if (this.#o.packets()?.filter.flood?.then !== 'synproxy') return null;
+    for (const feature of ['conntrack', 'notrack', 'synproxy'] as const) {
+      const why = this.#lacking.get(family)?.get(feature);
+      if (why !== undefined) return why;
+    }
+    const problem = synproxyProblem();
+    return problem === null ? null : `${problem}; to change that: ${SYNPROXY_FIX}`;
+  }
+
+  #notes(family: Family): string[] {
+    const packets = this.#o.packets();
+    const lacking = this.#lacking.get(family);
+    if (packets === null) return [];
+    const noQueue = lacking?.get('queue');
+    if (noQueue !== undefined) return [`IPv${family} packets are not filtered, bans are enforced: ${noQueue}`];
+    const rejects = packets.filter.rules.some(({ then }) => then.kind === 'reject');
+    const notes: string[] = [];
+    for (const [feature, why] of lacking ?? []) {
+      const { without } = FEATURES[feature];
+      if (without !== null && (feature !== 'reject' || rejects)) notes.push(`IPv${family}: ${without}: ${why}`);
+    }
+    const why = this.#withoutSynproxy(family);
+    if (why !== null) notes.push(`IPv${family}: flooded services are held at the rate of filter.flood: ${why}`);
+    return notes;
   }
 
   async #installFamily(family: Family): Promise<void> {
@@ -160,98 +209,61 @@ export class Rules {
         const message = `install IPv${family} rules: still not in force after ${ATTEMPTS} attempts: ${what}`;
         throw new EnforcementError('install rules', 'refused', message);
       }
-      const result = await this.#restore(family, this.#o.variant, text);
+      const result = await this.#iptables.restore(family, text);
       if (result.code === 0) continue;
       const error = rulesError(family, result);
-      const why = await this.#whyNotQueued(family, error);
-      if (why !== null) this.#cannotQueue.set(family, why);
+      const last = attempt >= ATTEMPTS;
+      if ((error.kind === 'unsupported' || (error.kind === 'refused' && last)) && (await this.#learns(family))) {
+        attempt = 0;
+        continue;
+      }
       // Somebody else may have changed the tables between reading and writing.
-      else if (error.kind !== 'refused' || attempt >= ATTEMPTS) throw error;
+      if (error.kind !== 'refused' || last) throw error;
     }
   }
 
-  /** When all but the queue rules went in and the kernel refuses those: its reason. */
-  async #whyNotQueued(family: Family, error: EnforcementError): Promise<string | null> {
-    if (this.#o.queues.length === 0 || this.#cannotQueue.has(family)) return null;
-    if (error.kind !== 'unsupported' && error.kind !== 'refused') return null;
-    for (const [table, plan] of await this.#plans(family)) {
-      if (table === 'raw' ? plan.lines.length > 0 : plan.lines.length === 0) return null;
-    }
-    return error.kind === 'unsupported' ? error.message : null;
+  /** Finds out what the kernel lacks, once an installation. Whether there is anything. */
+  async #learns(family: Family): Promise<boolean> {
+    if (this.#o.packets() === null || this.#lacking.has(family)) return false;
+    const lacking = await lackingFeatures(this.#iptables, family);
+    this.#lacking.set(family, lacking);
+    return lacking.size > 0;
   }
 
-  async #removeFamily(family: Family, variant: Variant): Promise<void> {
+  async #removeFamily(family: Family, iptables: Iptables): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       const plans: [Table, TablePlan][] = [];
-      for (const table of [...TABLES, 'filter'] as const) {
-        plans.push([table, planTable(table, [], await this.#save(family, table, variant))]);
+      for (const table of ['raw', 'mangle', 'filter'] as const) {
+        plans.push([table, planTable(table, [], await iptables.save(family, table))]);
       }
       const text = restoreText(plans);
       if (text === '') return;
-      const result = await this.#restore(family, variant, text);
+      const result = await iptables.restore(family, text);
       if (result.code !== 0 && attempt >= ATTEMPTS) throw rulesError(family, result);
     }
   }
 
+  #wanted(family: Family): WantedChain[] {
+    const packets = this.#o.packets();
+    if (packets === null || !this.#has(family, 'queue')) return wantedChains(family, this.#o.outbound, null);
+    const synproxy = packets.filter.flood?.then === 'synproxy' && this.#withoutSynproxy(family) === null;
+    const has = (feature: Feature) => this.#has(family, feature);
+    return wantedChains(family, this.#o.outbound, { ...packets, synproxy, has });
+  }
+
   async #plans(family: Family): Promise<[Table, TablePlan][]> {
-    const queues = this.#cannotQueue.has(family) ? [] : this.#o.queues;
-    const wanted = wantedChains(family, this.#o.outbound, queues);
+    const wanted = this.#wanted(family);
+    const inFilter = wanted.some(({ table }) => table === 'filter');
     const plans: [Table, TablePlan][] = [];
-    for (const table of TABLES) {
-      plans.push([table, planTable(table, wanted, await this.#save(family, table, this.#o.variant))]);
+    const tables: readonly Table[] =
+      inFilter || this.#filterTable.has(family) ? ['raw', 'mangle', 'filter'] : ['raw', 'mangle'];
+    for (const table of tables) {
+      plans.push([table, planTable(table, wanted, await this.#iptables.save(family, table))]);
     }
+    // Once nothing of ours is there, it need not be looked at until something is wanted there.
+    const cleared = !inFilter && plans.every(([table, plan]) => table !== 'filter' || plan.lines.length === 0);
+    if (cleared) this.#filterTable.delete(family);
+    else this.#filterTable.add(family);
     return plans;
   }
-
-  async #save(family: Family, table: Table, variant: Variant, args: readonly string[] = []): Promise<SavedTable> {
-    const result = await this.#o.commands.run(program(family, variant, 'save'), [...args, '-t', table]);
-    if (result.code !== 0) throw rulesError(family, result);
-    return parseTable(result.stdout);
-  }
-
-  #restore(family: Family, variant: Variant, text: string): Promise<CommandResult> {
-    return this.#o.commands.run(program(family, variant, 'restore'), ['--noflush', '-w', LOCK_SECONDS], text);
-  }
-}
-
-function program(family: Family, variant: Variant, what: 'save' | 'restore'): string {
-  return `${family === 4 ? 'iptables' : 'ip6tables'}${variant === 'auto' ? '' : `-${variant}`}-${what}`;
-}
-
-function hasLegacyTables(family: Family): boolean {
-  try {
-    return readFileSync(`/proc/net/${family === 4 ? 'ip' : 'ip6'}_tables_names`, 'latin1').trim() !== '';
-  } catch {
-    return false;
-  }
-}
-
-/** Says what the words of iptables mean and what repairs it. */
-function rulesError(family: Family, { code, stderr }: CommandResult): EnforcementError {
-  const said = stderr.trim().replace(/\s*\n\s*/g, '; ') || `ended with status ${code}`;
-  const operation = `install IPv${family} rules`;
-  const error = (kind: EnforcementError['kind'], message: string) =>
-    new EnforcementError(operation, kind, `${operation}: ${message} (${said})`);
-  const set = /Set (\S+) doesn't exist/.exec(said)?.[1];
-  if (set !== undefined) return error('missing', `set ${set} does not exist`);
-  const extension = /Extension (\S+) .*missing kernel module/.exec(said)?.[1];
-  if (extension !== undefined || /Couldn't load (?:match|target)|No chain\/target\/match by that name/.test(said)) {
-    const module = extension === undefined ? 'xt_set or xt_NFQUEUE' : `xt_${extension}`;
-    return error(
-      'unsupported',
-      `the kernel module ${module} is missing; load it with modprobe or install the full kernel`,
-    );
-  }
-  if (/Can't open socket to ipset|Kernel module xt_set/.test(said)) {
-    return error(
-      'unsupported',
-      'the kernel module xt_set is missing; load it with modprobe or install the full kernel',
-    );
-  }
-  if (/Table does not exist|Protocol not supported|generation id: (?!Permission|Operation)/i.test(said)) {
-    return error('unsupported', 'the kernel lacks a table; set enforcement.iptables to the other of nft and legacy');
-  }
-  if (/Permission denied|not permitted|must be root/i.test(said)) return error('not_permitted', 'run as root');
-  if (/xtables lock/.test(said)) return error('timeout', `another program held the lock for ${LOCK_SECONDS} s`);
-  return error('refused', 'iptables-restore failed');
 }

@@ -8,7 +8,8 @@ import { type EpochMs, FOREVER } from '../base/clock.js';
 import type { Family } from '../net/address.js';
 import type { Prefix } from '../net/prefix.js';
 import { ALIVE_SETS } from '../netlink/alive.js';
-import { LONGEST_TIMEOUT, type SetElement, type SetHeader } from '../netlink/ipset.js';
+import { LONGEST_TIMEOUT, type SetElement, type SetHeader, type SetType } from '../netlink/ipset.js';
+import { FLOOD_SETS, HOT_SETS, HOT_TIMEOUT, LIMIT_SETS } from '../netlink/limits.js';
 import {
   type ApplyResult,
   EnforcementError,
@@ -36,41 +37,67 @@ export const twinOf = (name: string) => `${name}-next`;
 /** How one set is made. */
 export interface SetPlan {
   readonly name: string;
+  readonly type: SetType;
   readonly family: Family;
   readonly maxelem: number;
   /**
    * Buckets at the start. The kernel doubles them as the set grows, and whoever
    * adds the element that makes it do so waits, tens of milliseconds each time.
+   * A set that rules add to cannot grow at all.
    */
   readonly hashsize: number;
+  /** Of hash:ip: addresses that agree in so many bits are one element; `null` for whole ones. */
+  readonly netmask: number | null;
+  /** Seconds that an element added without a timeout stays; 0 = for good. Every element can have its own. */
+  readonly timeout: number;
   readonly counters: boolean;
   /** `null` for a helper set. */
   readonly list: ListName | null;
+  /** Whether rules add to it. */
+  readonly kernelFed: boolean;
 }
 
-/** Every set that `open` makes. All are hash:net with per-element timeouts and no default timeout. */
+/** Services that can be under a flood at the same time. */
+export const MOST_FLOODED = 4096;
+/** Buckets of a set that the kernel feeds: about 12 elements each before it is full, without a word. */
+const KERNEL_FED_BUCKETS = 262_144;
+/** Far above the offenders that there can be (see `queue-chains`): a full set costs 11 microseconds a packet. */
+const KERNEL_FED_ELEMENTS = 1_048_576;
+
+const HELPER = { netmask: null, timeout: 0, counters: false, list: null, kernelFed: false } as const;
+
+/** Every set that `open` makes. */
 export function setPlans(maxelem: number): SetPlan[] {
   const lists = LISTS.flatMap((list) =>
-    FAMILIES.map((family) => {
+    FAMILIES.map((family): SetPlan => {
       // 64 Ki buckets are half a megabyte and enough for some 200,000 bans.
       const hashsize = list === 'ban' ? Math.min(65_536, maxelem) : 1024;
-      return { name: setName(list, family), family, maxelem, hashsize, counters: true, list };
+      const name = setName(list, family);
+      return { ...HELPER, name, type: 'hash:net', family, maxelem, hashsize, counters: true, list };
     }),
   );
-  const alive = FAMILIES.map((family) => ({
-    name: ALIVE_SETS[family],
-    family,
-    maxelem: 16,
-    hashsize: 64,
-    counters: false,
-    list: null,
-  }));
-  return [...lists, ...alive];
+  const helpers = FAMILIES.flatMap((family): SetPlan[] => [
+    { ...HELPER, name: ALIVE_SETS[family], type: 'hash:net', family, maxelem: 16, hashsize: 64 },
+    { ...HELPER, name: LIMIT_SETS[family], type: 'hash:net', family, maxelem: 16, hashsize: 64 },
+    { ...HELPER, name: FLOOD_SETS[family], type: 'hash:ip,port', family, maxelem: MOST_FLOODED, hashsize: 1024 },
+    {
+      ...HELPER,
+      name: HOT_SETS[family],
+      type: 'hash:ip',
+      family,
+      maxelem: KERNEL_FED_ELEMENTS,
+      hashsize: KERNEL_FED_BUCKETS,
+      netmask: family === 6 ? 64 : null,
+      timeout: HOT_TIMEOUT,
+      kernelFed: true,
+    },
+  ]);
+  return [...lists, ...helpers];
 }
 
 /** Every name that a set of Barricata can have, twins included: what `destroy` looks for. */
 export function ownSetNames(): string[] {
-  const names = ['', '-allow', '-hot', '-alive', '-canary'].flatMap((kind) => [
+  const names = ['', '-allow', '-hot', '-alive', '-limit', '-flood', '-canary'].flatMap((kind) => [
     `barricata${kind}4`,
     `barricata${kind}6`,
   ]);

@@ -2,6 +2,7 @@ import { BoundedRunner } from '../base/bounded-runner.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import { queueStatuses } from '../netlink/nfqueue-status.js';
+import { mergeReports, type ProfileReport } from './learn/report.js';
 import { type PacketQueueOptions, QueueThread } from './queue-thread.js';
 import { COUNTER, newProgressBoard, type ProgressBoard } from './shared-state.js';
 
@@ -91,6 +92,17 @@ export class PacketQueue implements Service {
   setDropping(dropping: boolean): void {
     this.#dropping = dropping;
     for (const thread of this.#threads) thread.setDropping(dropping);
+  }
+
+  /** Begins to learn what traffic is normal, or ends and forgets it. */
+  learn(on: boolean): void {
+    for (const thread of this.#threads) thread.learn(on);
+  }
+
+  /** What was learned since `learn(true)`; `null` = nothing yet. */
+  async profile(): Promise<ProfileReport | null> {
+    const reports = (await Promise.all(this.#threads.map((thread) => thread.profiles()))).flat();
+    return reports.length === 0 ? null : mergeReports(reports);
   }
 
   health(): QueueHealth {

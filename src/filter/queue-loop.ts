@@ -1,10 +1,17 @@
 import { messageOf } from '../base/errors.js';
+import type { AddressWords } from '../net/address.js';
 import { ALIVE_TIMEOUT, refreshAlive } from '../netlink/alive.js';
 import { NetlinkError } from '../netlink/errors.js';
 import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
+import { markFlooded, refreshLimits, unmarkFlooded } from '../netlink/limits.js';
 import { BATCH, type Judge, longestQueue, Nfqueue, QUEUE_DEFAULTS } from '../netlink/nfqueue.js';
 import { NetlinkSocket } from '../netlink/socket.js';
+import { ConnectionWatch } from './connection-watch.js';
+import { VERDICT } from './detector.js';
+import type { FloodedService } from './flood-watch.js';
+import { TrafficProfile } from './learn/profile.js';
+import { WorkerLearning } from './learn/switch.js';
 import type { Pipeline } from './pipeline.js';
 import { CONTROL, COUNTER, type WorkerInput, type WorkerMessage } from './shared-state.js';
 
@@ -15,6 +22,8 @@ const BEAT_EVERY_MS = 1000;
 const STALE_MS = ALIVE_TIMEOUT * 500;
 /** A stop gives verdicts for what waits, for at most this long. */
 const DRAIN_MS = 1000;
+/** Seconds that the kernel limits a flooded service for after it was last told so. */
+const FLOODED_TIMEOUT = 5;
 /** In a turn that takes longer the thread stood still: the machine was suspended or starved. */
 const STANDSTILL_MS = QUEUE_DEFAULTS.waitMs + 300;
 
@@ -23,13 +32,21 @@ const STANDSTILL_MS = QUEUE_DEFAULTS.waitMs + 300;
  * stop, then verdicts for what still waits, and close. It blocks its thread
  * throughout; nothing in it waits for anything but packets.
  */
-export function runQueueLoop(input: WorkerInput, pipeline: Pipeline, post: (message: WorkerMessage) => void): void {
+export function runQueueLoop(
+  input: WorkerInput,
+  makePipeline: (connections: ConnectionWatch) => Pipeline,
+  post: (message: WorkerMessage) => void,
+): void {
   const { control } = input.state;
+  let connections: ConnectionWatch | null = null;
   try {
+    connections = new ConnectionWatch(input.knownGood, input.index === 0, () => openSocket(control, CONTROL.EVENTS_FD));
+    const pipeline = makePipeline(connections);
+    connections.listen(pipeline);
     const socket = openSocket(control, CONTROL.QUEUE_FD);
     const { queue: number, failOpen, backlog } = input;
     const queue = Nfqueue.open({ number, failOpen, backlog, waitMs: QUEUE_DEFAULTS.waitMs }, socket);
-    const loop = new Loop(input, pipeline, queue, post);
+    const loop = new Loop(input, pipeline, connections, queue, post);
     Atomics.store(control, CONTROL.BOUND, 1);
     loop.progress(now());
     post({ kind: 'bound' });
@@ -42,18 +59,22 @@ export function runQueueLoop(input: WorkerInput, pipeline: Pipeline, post: (mess
   } finally {
     Atomics.store(control, CONTROL.BOUND, 0);
     input.board[input.index] = 0;
+    connections?.stop();
     closeShared(control, CONTROL.QUEUE_FD);
     closeShared(control, CONTROL.ALIVE_FD);
+    closeShared(control, CONTROL.EVENTS_FD);
   }
 }
 
 class Loop {
   readonly #input: WorkerInput;
   readonly #pipeline: Pipeline;
+  readonly #connections: ConnectionWatch;
   readonly #queue: Nfqueue;
   readonly #post: (message: WorkerMessage) => void;
   readonly #judge: Judge;
   #dropping = false;
+  #rejecting = false;
   #ticked = false;
   #turnBegan = now();
   /** Packets still to be accepted unjudged, and how many were. */
@@ -62,12 +83,26 @@ class Loop {
   #lastPost = 0;
   #nextBeat = 0;
   #ipset: IpsetClient | null = null;
+  /** Services that the kernel was last told of. */
+  #flooded: ReadonlyMap<string, FloodedService> = new Map();
+  readonly #learning: WorkerLearning;
 
-  constructor(input: WorkerInput, pipeline: Pipeline, queue: Nfqueue, post: (message: WorkerMessage) => void) {
+  constructor(
+    input: WorkerInput,
+    pipeline: Pipeline,
+    connections: ConnectionWatch,
+    queue: Nfqueue,
+    post: (message: WorkerMessage) => void,
+  ) {
     this.#input = input;
     this.#pipeline = pipeline;
+    this.#connections = connections;
     this.#queue = queue;
     this.#post = post;
+    const { filter, seed, home } = input;
+    const profile = (at: number) =>
+      new TrafficProfile({ filter, seed, home, answers: connections.problem === null, origin: Date.now() - at });
+    this.#learning = new WorkerLearning(input.state.control, profile, post);
     this.#judge = (bytes, start, captured, wireLength) => {
       if (!this.#ticked) this.#tick();
       if (this.#amnesty > 0) {
@@ -76,7 +111,8 @@ class Loop {
         return 1;
       }
       const verdict = pipeline.judge(bytes, start, captured, wireLength);
-      return this.#dropping ? verdict : 1;
+      if (!this.#dropping) return VERDICT.ACCEPT;
+      return verdict === VERDICT.REJECT && !this.#rejecting ? VERDICT.DROP : verdict;
     };
   }
 
@@ -86,6 +122,7 @@ class Loop {
     const end = now() + DRAIN_MS;
     while (this.#turn(false) > 0 && now() < end);
     this.#postDetections();
+    this.#learning.tell(now());
   }
 
   #turn(wait: boolean): number {
@@ -93,13 +130,19 @@ class Loop {
     const packets = this.#queue.step(this.#judge, wait);
     const after = now();
     this.progress(after);
+    // Once a batch this was done before its first verdict.
+    if (packets === 0) this.#follow(after);
     if (packets < BATCH) this.#amnesty = 0;
     this.#forgiveAfterStandstill(after);
     this.#turnBegan = after;
+    this.#learning.turn(after);
+    if (this.#learning.changed) this.#pipeline.observer = this.#learning.profile;
     if (this.#pipeline.hasDetections && (packets < BATCH || after - this.#lastPost >= POST_EVERY_MS)) {
       this.#postDetections();
       this.#lastPost = after;
     }
+    const floods = this.#pipeline.takeFloods();
+    if (floods.length > 0) this.#post({ kind: 'floods', floods });
     this.#count();
     if (this.#input.keepAlive && after >= this.#nextBeat && this.#allMakeProgress(after)) {
       this.#nextBeat = after + BEAT_EVERY_MS;
@@ -113,8 +156,17 @@ class Loop {
     const at = now();
     this.#ticked = true;
     this.#dropping = Atomics.load(this.#input.state.control, CONTROL.DROPPING) === 1;
-    this.#pipeline.tick(at, Date.now());
+    this.#rejecting = this.#input.rejects[0] === 1;
+    this.#follow(at);
     this.#forgiveAfterStandstill(at);
+  }
+
+  /** What time it is, and which connections were completed until now. */
+  #follow(at: number): void {
+    const wall = Date.now();
+    this.#pipeline.tick(at, wall);
+    this.#pipeline.settle(this.#input.settledAt[0] as number);
+    this.#connections.read(wall);
   }
 
   /**
@@ -140,11 +192,24 @@ class Loop {
     try {
       this.#ipset ??= new IpsetClient(openSocket(this.#input.state.control, CONTROL.ALIVE_FD));
       refreshAlive(this.#ipset);
+      if (this.#dropping) this.#limit(this.#ipset);
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;
       const { counters } = this.#input.state;
       counters[COUNTER.BEAT_FAILURES] = (counters[COUNTER.BEAT_FAILURES] as number) + 1;
     }
+  }
+
+  /** Says that the kernel may limit by itself, and which services are flooded now. */
+  #limit(ipset: IpsetClient): void {
+    refreshLimits(ipset);
+    const flooded = new Map<string, FloodedService>();
+    for (const service of this.#pipeline.flooded) flooded.set(keyOf(service), service);
+    for (const [key, service] of this.#flooded) {
+      if (!flooded.has(key)) unmarkFlooded(ipset, wordsOf(service), service.port);
+    }
+    for (const service of flooded.values()) markFlooded(ipset, wordsOf(service), service.port, FLOODED_TIMEOUT);
+    this.#flooded = flooded;
   }
 
   #postDetections(): void {
@@ -162,7 +227,17 @@ class Loop {
     counters[COUNTER.EVICTIONS] = this.#pipeline.evictions;
     counters[COUNTER.UNJUDGED] = this.#unjudged;
     counters[COUNTER.MISSED] = this.#queue.missed;
+    counters[COUNTER.LAND] = this.#pipeline.land;
+    counters[COUNTER.EVENTS_LOST] = this.#connections.lost;
   }
+}
+
+function wordsOf({ family, target0, target1, target2, target3 }: FloodedService): AddressWords {
+  return { family: family === 6 ? 6 : 4, w0: target0, w1: target1, w2: target2, w3: target3 };
+}
+
+function keyOf({ target0, target1, target2, target3, port }: FloodedService): string {
+  return `${target0} ${target1} ${target2} ${target3} ${port}`;
 }
 
 /** Milliseconds of CLOCK_MONOTONIC, the same in every thread. */

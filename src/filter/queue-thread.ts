@@ -5,10 +5,14 @@ import type { Clock } from '../base/clock.js';
 import { messageOf } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { FilterConfig } from '../config/config.js';
+import type { Prefix } from '../net/prefix.js';
 import { NetlinkError, type NetlinkErrorKind } from '../netlink/errors.js';
 import { QUEUE_DEFAULTS } from '../netlink/nfqueue.js';
 import type { QueueStatus } from '../netlink/nfqueue-status.js';
-import type { Detection } from './detection.js';
+import type { Detection, Flood } from './detection.js';
+import type { KnownGoodMemory } from './known-good.js';
+import type { ProfileReport } from './learn/report.js';
+import { ThreadLearning } from './learn/switch.js';
 import { closeShared } from './queue-loop.js';
 import {
   CONTROL,
@@ -23,6 +27,14 @@ export interface PacketQueueOptions {
   /** Queue numbers, one worker thread each. */
   readonly numbers: readonly number[];
   readonly filter: FilterConfig;
+  /** Networks whose hosts neither scan nor sweep. */
+  readonly home: readonly Prefix[];
+  /** Where completed connections are noted. */
+  readonly knownGood: KnownGoodMemory;
+  /** One number in shared memory: from when on (CLOCK_MONOTONIC, ms) stray ACKs count. */
+  readonly settledAt: Float64Array;
+  /** One number in shared memory: 1 while marked packets are refused with an answer; else they are dropped. */
+  readonly rejects: Float64Array;
   readonly whenOverloaded: 'accept' | 'drop';
   /** Whether verdicts may drop from the start; false observes: all is accepted, detections are reported. */
   readonly dropping: boolean;
@@ -31,6 +43,9 @@ export interface PacketQueueOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly onDetection: (detection: Detection) => void;
+  readonly onFlood: (flood: Flood) => void;
+  /** A worker ended, whatever for: what it alone knew is gone. */
+  readonly onEnd?: () => void;
   /** Another worker entry; by default the compiled `queue-worker.js` of this program. */
   readonly workerUrl?: URL;
   /** Packets a queue may hold; `QUEUE_DEFAULTS.backlog` when left out. */
@@ -63,6 +78,7 @@ export class QueueThread {
   readonly #options: PacketQueueOptions;
   readonly #board: ProgressBoard;
   readonly #state: QueueState = newQueueState();
+  readonly #learning = new ThreadLearning(this.#state.control);
   /** Counts of workers that ended. */
   readonly #past = new Float64Array(this.#state.counters.length);
   /** The kernel counts anew for each binding: what earlier ones had, and what was last read. */
@@ -123,6 +139,14 @@ export class QueueThread {
     void this.#worker.terminate();
   }
 
+  learn(on: boolean): void {
+    this.#learning.set(on);
+  }
+
+  profiles(): Promise<ProfileReport[]> {
+    return this.#learning.reports(this.#worker !== null && this.#boundSince > 0);
+  }
+
   count(counter: number): number {
     return (this.#past[counter] as number) + (this.#state.counters[counter] as number);
   }
@@ -146,6 +170,11 @@ export class QueueThread {
       failOpen: this.#options.whenOverloaded === 'accept',
       backlog: this.#options.backlog ?? QUEUE_DEFAULTS.backlog,
       filter: this.#options.filter,
+      home: this.#options.home,
+      queues: this.#options.numbers.length,
+      knownGood: this.#options.knownGood,
+      settledAt: this.#options.settledAt,
+      rejects: this.#options.rejects,
       seed: randomInt(2 ** 32),
       state: this.#state,
       board: this.#board,
@@ -160,7 +189,9 @@ export class QueueThread {
           this.problem = null;
           this.#boundSince = this.#options.clock.monotonic();
           resolve();
-        } else if (message.kind === 'detections') this.#deliver(message.detections);
+        } else if (message.kind === 'detections') this.#deliver(message.detections, this.#options.onDetection);
+        else if (message.kind === 'floods') this.#deliver(message.floods, this.#options.onFlood);
+        else if (message.kind === 'profile') this.#learning.take(message.report);
         else failure = failureOf(message.error);
       });
       worker.on('error', (error) => {
@@ -184,9 +215,12 @@ export class QueueThread {
 
   #onEnd(failure: unknown): void {
     this.#worker = null;
+    this.#learning.workerEnded();
     const { control, counters } = this.#state;
     closeShared(control, CONTROL.QUEUE_FD);
     closeShared(control, CONTROL.ALIVE_FD);
+    closeShared(control, CONTROL.EVENTS_FD);
+    this.#options.onEnd?.();
     Atomics.store(control, CONTROL.BOUND, 0);
     this.#board[this.#index] = 0;
     for (let i = 0; i < counters.length; i++) this.#past[i] = (this.#past[i] as number) + (counters[i] as number);
@@ -217,12 +251,12 @@ export class QueueThread {
     });
   }
 
-  #deliver(detections: readonly Detection[]): void {
-    for (const detection of detections) {
+  #deliver<Found>(found: readonly Found[], to: (one: Found) => void): void {
+    for (const one of found) {
       try {
-        this.#options.onDetection(detection);
+        to(one);
       } catch (error) {
-        this.#options.log.error({ error: messageOf(error), detection }, 'a detection could not be taken up');
+        this.#options.log.error({ error: messageOf(error), found: one }, 'what was detected could not be taken up');
       }
     }
   }

@@ -5,4 +5,9 @@ import { runQueueLoop } from './queue-loop.js';
 import type { WorkerInput } from './shared-state.js';
 
 const input = workerData as WorkerInput;
-runQueueLoop(input, new Pipeline(input.filter, input.seed), (message) => parentPort?.postMessage(message));
+const { filter: config, seed, home, queues } = input;
+runQueueLoop(
+  input,
+  (connections) => new Pipeline({ config, seed, home, connections, share: 1 / queues }),
+  (message) => parentPort?.postMessage(message),
+);

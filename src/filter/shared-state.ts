@@ -1,5 +1,8 @@
 import type { FilterConfig } from '../config/config.js';
-import type { Detection } from './detection.js';
+import type { Prefix } from '../net/prefix.js';
+import type { Detection, Flood } from './detection.js';
+import type { KnownGoodMemory } from './known-good.js';
+import type { ProfileReport } from './learn/report.js';
 
 /**
  * What a worker thread and the main thread share without messages, so that the
@@ -21,6 +24,10 @@ export const CONTROL = {
   BOUND: 3,
   /** Main sets 1 when verdicts may drop; 0 (observing) accepts all and still detects. */
   DROPPING: 4,
+  /** As QUEUE_FD, for the socket that the events of connection tracking come from. */
+  EVENTS_FD: 5,
+  /** Whether the worker learns what traffic is normal; see `learn/switch`. */
+  LEARN: 6,
 } as const;
 
 /** Slots of `QueueState.counters`. */
@@ -38,8 +45,12 @@ export const COUNTER = {
   BEAT_FAILURES: 8,
   /** Packets accepted unjudged because they had waited while the thread stood still. */
   UNJUDGED: 9,
+  /** Packets whose source was their own destination. */
+  LAND: 10,
+  /** Times that events of connection tracking were lost. */
+  EVENTS_LOST: 11,
 } as const;
-const COUNTERS = 10;
+const COUNTERS = 12;
 
 export interface QueueState {
   readonly control: Int32Array;
@@ -65,6 +76,13 @@ export function newProgressBoard(queues: number): ProgressBoard {
   return new Float64Array(new SharedArrayBuffer(8 * queues));
 }
 
+/** One number that the main thread writes and workers read, in shared memory. */
+export function sharedNumber(value: number): Float64Array {
+  const shared = new Float64Array(new SharedArrayBuffer(8));
+  shared[0] = value;
+  return shared;
+}
+
 /** What a worker is started with (`workerData`). */
 export interface WorkerInput {
   readonly queue: number;
@@ -72,15 +90,27 @@ export interface WorkerInput {
   readonly failOpen: boolean;
   readonly backlog: number;
   readonly filter: FilterConfig;
+  /** Networks whose hosts neither scan nor sweep, and are no traffic to learn from. */
+  readonly home: readonly Prefix[];
+  /** How many queues share the packets. */
+  readonly queues: number;
   readonly seed: number;
   readonly state: QueueState;
   readonly board: ProgressBoard;
-  /** Refresh the alive sets; off where nobody made them. */
+  /** Refresh the alive sets, and those that let the kernel limit; off where nobody made them. */
   readonly keepAlive: boolean;
+  /** Where completed connections are noted by the worker of the first queue. */
+  readonly knownGood: KnownGoodMemory;
+  /** One number: from when on (CLOCK_MONOTONIC, ms) connection tracking knows the conversations that go on. */
+  readonly settledAt: Float64Array;
+  /** One number: 1 while a packet that is marked to be rejected is answered; else it is dropped. */
+  readonly rejects: Float64Array;
 }
 
 /** What a worker posts. */
 export type WorkerMessage =
   | { readonly kind: 'bound' }
   | { readonly kind: 'detections'; readonly detections: readonly Detection[] }
+  | { readonly kind: 'floods'; readonly floods: readonly Flood[] }
+  | { readonly kind: 'profile'; readonly report: ProfileReport }
   | { readonly kind: 'failed'; readonly error: { readonly kind: string; readonly message: string } };

@@ -1,78 +1,64 @@
-import type { Seconds } from '../base/clock.js';
-import type { RateThreshold } from '../config/config.js';
-import type { Packet } from '../net/packet.js';
 import type { DetectorName } from './detection.js';
-import { type Report, sourceText, targetText, VERDICT, type Verdict } from './detector.js';
-import { RateWindows } from './rate-window.js';
-import { LEVEL, type SlotCounter, SourceCounts } from './source-counts.js';
-
-/** How many sources each table of a rate limit holds. */
-const SOURCES = 65_536;
+import { type Endpoints, type KnownConnections, knownGoodOf, type Report, sourceText, targetText } from './detector.js';
+import { LEVEL, type Level, MARK, Sources } from './sources.js';
+import type { Threshold } from './threshold.js';
 
 export interface SourceLimitOptions {
   readonly detector: DetectorName;
-  /** A source is over when its count in the window is greater than this. */
-  readonly limit: number;
-  readonly window: Seconds;
-  /** How long to ask to ban for; a source is reported once in that time. */
-  readonly ban: Seconds;
-  /** How many sources each table holds. */
-  readonly sources: number;
-  readonly counter: (slots: number) => SlotCounter;
+  readonly threshold: Threshold;
+  /** What is counted: packets, or different values. */
+  readonly counts: 'packets' | 'values';
+  readonly records: number;
+  /** Lists for different values; see `Touches`. */
+  readonly lists: number;
   readonly seed: number;
+  readonly connections: KnownConnections | null;
   readonly report: Report;
 }
 
-/** What every detector does with the packets it counts: drops those of a source over the limit, and reports it. */
+/** One detector with a table of its own: so many packets, or different values, of one source. */
 export class SourceLimit {
+  readonly threshold: Threshold;
   readonly #o: SourceLimitOptions;
-  readonly #counts: SourceCounts;
+  readonly #sources: Sources;
 
   constructor(options: SourceLimitOptions) {
+    const { threshold, counts, lists, seed, records, detector } = options;
     this.#o = options;
-    this.#counts = new SourceCounts({
-      ...options,
-      windowMs: options.window * 1000,
-      banMs: options.ban * 1000,
+    this.threshold = threshold;
+    const windowMs = threshold.window * 1000;
+    this.#sources = new Sources({
+      name: detector,
+      seed,
+      records,
+      rateMs: counts === 'packets' ? windowMs : 1000,
+      touches: counts === 'values' ? [{ lists, most: threshold.most, shortMs: windowMs, longMs: windowMs }] : [],
     });
   }
 
   get evictions(): number {
-    return this.#counts.evictions;
+    return this.#sources.evictions;
   }
 
-  /** Counts a packet; @param value what is counted once each, such as a port */
-  judge(packet: Packet, now: number, value = 0): Verdict {
-    const level = this.#counts.count(packet, now, value);
-    if (level === LEVEL.BELOW) return VERDICT.ACCEPT;
+  /** Counts one packet, or one value, and reports the source that goes over. @param value for `counts: values` */
+  count(of: Endpoints, now: number, value = 0): Level {
+    const { limit, banMs, window } = this.threshold;
+    const { counts, detector, connections, report } = this.#o;
+    this.#sources.enter(of, now, counts === 'packets', value);
+    const level =
+      counts === 'packets' ? this.#sources.rate(limit, banMs) : this.#sources.touch(0, value, MARK.SHORT, limit, banMs);
     if (level === LEVEL.OVER_AND_NEW) {
-      const { detector, window, ban, report } = this.#o;
       report({
         detector,
-        source: sourceText(packet, this.#counts.wholeNet),
-        target: targetText(packet),
-        count: this.#counts.found,
+        source: sourceText(of, this.#sources.wholeNet),
+        target: targetText(of),
+        count: this.#sources.found,
         window,
-        ban,
+        ban: banMs / 1000,
         proof: null,
-        knownGood: null,
+        knownGood: knownGoodOf(of, connections),
       });
     }
-    return VERDICT.DROP;
+    return level;
   }
-}
-
-/** A limit on packets per source and second. */
-export function rateLimit(detector: DetectorName, threshold: RateThreshold, report: Report, seed: number): SourceLimit {
-  const { perSecond, during, ban } = threshold;
-  return new SourceLimit({
-    detector,
-    limit: perSecond * during,
-    window: during,
-    ban,
-    sources: SOURCES,
-    counter: (slots) => new RateWindows(slots, during * 1000),
-    seed,
-    report,
-  });
 }

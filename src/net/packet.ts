@@ -1,14 +1,14 @@
 import { ByteReader } from './byte-reader.js';
 
 /** IANA protocol numbers that Barricata looks into. */
-export const PROTOCOL = { ICMP: 1, TCP: 6, ICMPV6: 58 } as const;
+export const PROTOCOL = { ICMP: 1, TCP: 6, UDP: 17, ICMPV6: 58, SCTP: 132, UDPLITE: 136 } as const;
 
 /** TCP flag bits (RFC 9293 section 3.1), as the 14th byte of the header has them. */
 export const TCP_FLAG = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16, URG: 32 } as const;
 
 /** What became of parsing one packet. Everything but `OK` is let through and counted. */
 export const OUTCOME = {
-  /** Addresses, length and, for TCP and ICMP, the fields of that header are set. */
+  /** Addresses, length and, for the protocols of `PROTOCOL`, the fields of that header are set. */
   OK: 0,
   /** A fragment that does not carry the transport header; addresses are set. */
   FRAGMENT: 1,
@@ -48,6 +48,9 @@ export class Packet {
   protocol = 0;
   /** Bytes of the whole IP packet as its header says, also when fewer were copied. */
   length = 0;
+  /** Whether ports, or type and code, were read: a 0 in them is then what the packet says. */
+  transport = false;
+  /** TCP, UDP, UDP-Lite and SCTP. */
   sourcePort = 0;
   targetPort = 0;
   /** TCP flag bits. */
@@ -81,6 +84,7 @@ export class Packet {
     this.target0 = this.target1 = this.target2 = this.target3 = 0;
     this.protocol = 0;
     this.length = 0;
+    this.transport = false;
     this.sourcePort = 0;
     this.targetPort = 0;
     this.flags = 0;
@@ -127,18 +131,16 @@ export class Packet {
       if (headers === MOST_EXTENSION_HEADERS) return OUTCOME.MALFORMED;
       const following = reader.u8(at);
       const size = reader.u8(at + 1);
-      let bytes = (size + 1) << 3;
+      const bytes = next === FRAGMENT ? 8 : next === AUTHENTICATION ? (size + 2) << 2 : (size + 1) << 3;
+      if (reader.overrun || at + bytes > reader.length) return this.#cut(at + bytes, more);
       if (next === FRAGMENT) {
         const fragment = reader.u16(at + 2);
-        if (reader.overrun) return this.#cut(at + 8, false);
         if ((fragment & 0xfff8) !== 0) {
           this.protocol = following;
           return OUTCOME.FRAGMENT;
         }
         more ||= (fragment & 1) !== 0;
-        bytes = 8;
-      } else if (next === AUTHENTICATION) bytes = (size + 2) << 2;
-      if (reader.overrun) return this.#cut(at + 2, more);
+      }
       at += bytes;
       next = following;
     }
@@ -159,6 +161,17 @@ export class Packet {
       this.sourcePort = sourcePort;
       this.targetPort = targetPort;
       this.flags = flags;
+      this.transport = true;
+    } else if (hasPorts(this.protocol)) {
+      const sourcePort = reader.u16(at);
+      const targetPort = reader.u16(at + 2);
+      const bytes = this.protocol === PROTOCOL.SCTP ? 12 : 8;
+      reader.u16(at + bytes - 2);
+      // The length in a UDP header is not looked at: what contradicts it is still a packet of a flood.
+      if (reader.overrun) return this.#cut(at + bytes, more);
+      this.sourcePort = sourcePort;
+      this.targetPort = targetPort;
+      this.transport = true;
     } else if (isIcmp(this.family, this.protocol)) {
       const type = reader.u8(at);
       const code = reader.u8(at + 1);
@@ -166,6 +179,7 @@ export class Packet {
       if (reader.overrun) return this.#cut(at + 4, more);
       this.type = type;
       this.code = code;
+      this.transport = true;
     }
     return OUTCOME.OK;
   }
@@ -185,6 +199,11 @@ function isExtension(next: number): boolean {
     next === AUTHENTICATION ||
     next === DESTINATION_OPTIONS
   );
+}
+
+/** Protocols whose header is fixed and begins with two ports as TCP's does: RFC 768, 3828 and 9260. */
+function hasPorts(protocol: number): boolean {
+  return protocol === PROTOCOL.UDP || protocol === PROTOCOL.SCTP || protocol === PROTOCOL.UDPLITE;
 }
 
 /** ICMP over IPv4 or ICMPv6 over IPv6; the other two pairings are some other protocol's number. */

@@ -16,6 +16,9 @@ const HALVES: Readonly<Record<4 | 6, readonly SetElement[]>> = {
   6: ['::/1', '8000::/1'].map((text) => ({ prefix: prefix(text), timeout: ALIVE_TIMEOUT })),
 };
 
+/** All addresses of a family as two halves, for `ALIVE_TIMEOUT` seconds. */
+export const everything = (family: 4 | 6): readonly SetElement[] => HALVES[family];
+
 /**
  * Says that the packet worker is alive, for the next three seconds. The worker
  * calls it about once a second on a client of its own, after it gave verdicts
@@ -24,14 +27,7 @@ const HALVES: Readonly<Record<4 | 6, readonly SetElement[]>> = {
  */
 export function refreshAlive(client: IpsetClient): void {
   for (const family of [4, 6] as const) {
-    const [failure] = client.add(ALIVE_SETS[family], family, HALVES[family]);
+    const [failure] = client.add(ALIVE_SETS[family], family, everything(family));
     if (failure) throw failure.error;
-  }
-}
-
-/** Takes the packets away from the queue at once; tolerates that the sets are gone. */
-export function notAlive(client: IpsetClient): void {
-  for (const family of [4, 6] as const) {
-    if (client.header(ALIVE_SETS[family]) !== null) client.flush(ALIVE_SETS[family]);
   }
 }

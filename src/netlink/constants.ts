@@ -18,8 +18,10 @@ export const MSG_WAITFORONE = 0x10000;
 export const SOL_SOCKET = 1;
 export const SO_RCVBUF = 8;
 export const SO_RCVTIMEO = 20;
+export const SO_ATTACH_FILTER = 26;
 export const SO_RCVBUFFORCE = 33;
 export const SOL_NETLINK = 270;
+export const NETLINK_ADD_MEMBERSHIP = 1;
 export const NETLINK_NO_ENOBUFS = 5;
 
 export const NLM_F_REQUEST = 0x01;
@@ -37,6 +39,7 @@ export const NLA_F_NESTED = 0x8000;
 export const NLA_F_NET_BYTEORDER = 0x4000;
 
 /** `type` of an nfnetlink message is `subsystem << 8 | message`. */
+export const NFNL_SUBSYS_CTNETLINK = 1;
 export const NFNL_SUBSYS_QUEUE = 3;
 export const NFNL_SUBSYS_IPSET = 6;
 export const NFNL_SUBSYS_NFTABLES = 10;

@@ -16,6 +16,8 @@ export interface SetHeader {
   readonly counters: boolean;
   readonly maxelem: number;
   readonly hashsize: number;
+  /** Bits in which the addresses of one element agree; `null` when they are whole. */
+  readonly netmask: number | null;
   /** Elements that have not timed out. */
   readonly elements: number;
   /** Rules that use the set. */
@@ -24,7 +26,7 @@ export interface SetHeader {
 
 /** An element as a dump gives it. */
 export interface ListedElement {
-  /** Canonical text of the prefix. */
+  /** Canonical text of the prefix; of a service `198.51.100.1,tcp:80`. */
   readonly text: string;
   /** Seconds left; 0 = permanent. */
   readonly timeout: number;
@@ -50,6 +52,7 @@ export function decodeHeader(attributes: AttributeReader, start: number, end: nu
     counters: false,
     maxelem: 0,
     hashsize: 0,
+    netmask: null as number | null,
     elements: 0,
     references: 0,
   };
@@ -69,6 +72,7 @@ export function decodeHeader(attributes: AttributeReader, start: number, end: nu
     else if (attributes.type === Data.flags) header.counters = (attributes.be32() & FLAG_WITH_COUNTERS) !== 0;
     else if (attributes.type === Data.maxelem) header.maxelem = attributes.be32();
     else if (attributes.type === Data.hashsize) header.hashsize = attributes.be32();
+    else if (attributes.type === Data.netmask) header.netmask = attributes.u8();
     else if (attributes.type === Data.elements) header.elements = attributes.be32();
     else if (attributes.type === Data.references) header.references = attributes.be32();
   }
@@ -94,6 +98,7 @@ export function decodeElements(
 function decodeElement(data: AttributeReader, ip: AttributeReader): ListedElement {
   let words: AddressWords = { family: 4, w0: 0, w1: 0, w2: 0, w3: 0 };
   let length = -1;
+  let port = -1;
   let timeout = 0;
   let packets = 0;
   let bytes = 0;
@@ -111,6 +116,9 @@ function decodeElement(data: AttributeReader, ip: AttributeReader): ListedElemen
       case Data.cidr:
         length = data.u8();
         break;
+      case Data.port:
+        port = data.be16();
+        break;
       case Data.timeout:
         timeout = data.be32();
         break;
@@ -124,7 +132,8 @@ function decodeElement(data: AttributeReader, ip: AttributeReader): ListedElemen
   }
   const address = formatWords(words);
   const whole = length < 0 || length === widthOf(words.family);
-  return { text: whole ? address : `${address}/${length}`, timeout, packets, bytes };
+  const suffix = port < 0 ? '' : `,tcp:${port}`;
+  return { text: `${whole ? address : `${address}/${length}`}${suffix}`, timeout, packets, bytes };
 }
 
 /** The line of the element that an NLMSG_ERROR at `start` is about; 0 when it is about the whole message. */

@@ -4,7 +4,7 @@
  * Numbers inside attributes are big-endian and say so by NLA_F_NET_BYTEORDER,
  * except a line number, which the kernel copies back as it came.
  */
-import type { Family } from '../net/address.js';
+import type { AddressWords, Family } from '../net/address.js';
 import { type Prefix, widthOf } from '../net/prefix.js';
 import {
   AF_INET,
@@ -58,11 +58,14 @@ export const Attribute = {
 export const Data = {
   ip: 1,
   cidr: 3,
+  port: 4,
   timeout: 6,
+  proto: 7,
   flags: 8,
   line: 9,
   hashsize: 18,
   maxelem: 19,
+  netmask: 20,
   elements: 24,
   references: 25,
   bytes: 24,
@@ -91,8 +94,15 @@ export interface SetElement {
   readonly fresh?: boolean | undefined;
 }
 
+/** The kinds of set that are made here. */
+export type SetType = 'hash:net' | 'hash:ip' | 'hash:ip,port';
+
 export interface CreateOptions {
+  /** hash:net when absent. */
+  readonly type?: SetType;
   readonly family: Family;
+  /** Of hash:ip: addresses that agree in so many bits are one element. */
+  readonly netmask?: number;
   /** At most this many elements; the next is refused. */
   readonly maxelem: number;
   /** Buckets at the start. A set that rules add to cannot grow, so it needs all of them from the start. */
@@ -134,18 +144,19 @@ export function encodeSetCommand(
   return out.finish();
 }
 
-/** Encodes the making of a hash:net; it fails with EEXIST when the name is taken. */
+/** Encodes the making of a set; it fails with EEXIST when the name is taken. */
 export function encodeCreate(out: MessageWriter, sequence: number, name: string, options: CreateOptions): number {
   const family = addressFamily(options.family);
   begin(out, Command.create, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, sequence, family);
   out.text(Attribute.setName, name);
-  out.text(Attribute.typeName, 'hash:net');
+  out.text(Attribute.typeName, options.type ?? 'hash:net');
   out.u8(Attribute.revision, options.revision);
   out.u8(Attribute.family, family);
   const data = out.open(Attribute.data | NLA_F_NESTED);
   out.be32(Data.timeout | NUMBER, options.timeout);
   if (options.hashsize !== undefined) out.be32(Data.hashsize | NUMBER, options.hashsize);
   out.be32(Data.maxelem | NUMBER, options.maxelem);
+  if (options.netmask !== undefined) out.u8(Data.netmask, options.netmask);
   if (options.counters) out.be32(Data.flags | NUMBER, FLAG_WITH_COUNTERS);
   out.close(data);
   return out.finish();
@@ -232,6 +243,37 @@ function encodeForm(
   out.u32(Data.line, 0);
   out.close(data);
   return { bytes: out.buffer.slice(0, out.length), lengthAt, timeoutAt, lineAt: out.length - 4 };
+}
+
+const IPPROTO_TCP = 6;
+
+/** A TCP port of one address, an element of a hash:ip,port. */
+export interface ServiceElement {
+  readonly address: AddressWords;
+  readonly port: number;
+  /** Whole seconds, 1..LONGEST_TIMEOUT; 0 = permanent. */
+  readonly timeout: number;
+}
+
+/** Encodes adding (or giving a new timeout), deleting or testing one service. Deleting one that is not there succeeds. */
+export function encodeService(
+  out: MessageWriter,
+  command: 'add' | 'delete' | 'test',
+  sequence: number,
+  name: string,
+  { address, port, timeout }: ServiceElement,
+): number {
+  const { family, w0, w1, w2, w3 } = address;
+  begin(out, Command[command], NLM_F_ACK, sequence, addressFamily(family));
+  out.text(Attribute.setName, name);
+  const data = out.open(Attribute.data | NLA_F_NESTED);
+  encodeAddress(out, family, w0, w1, w2, w3);
+  out.be16(Data.port | NUMBER, port);
+  out.u8(Data.proto, IPPROTO_TCP);
+  if (command === 'add') out.be32(Data.timeout | NUMBER, timeout);
+  out.u32(Data.line, 0);
+  out.close(data);
+  return out.finish();
 }
 
 /** Encodes the question whether an element exists. For a host the kernel also says yes when a listed network holds it. */

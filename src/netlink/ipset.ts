@@ -1,4 +1,4 @@
-import type { Family } from '../net/address.js';
+import { type Family, formatWords } from '../net/address.js';
 import type { Prefix } from '../net/prefix.js';
 import { EBUSY, EEXIST, EINVAL, ENOENT, NLMSG_DONE, NLMSG_ERROR } from './constants.js';
 import { NetlinkError, type NetlinkErrorKind } from './errors.js';
@@ -16,27 +16,34 @@ import {
   encodeCreate,
   encodeElements,
   encodeList,
+  encodeService,
   encodeSetCommand,
   encodeTest,
   encodeType,
   LONGEST_NAME,
+  type ServiceElement,
   type SetElement,
+  type SetType,
 } from './ipset-message.js';
 import { AttributeReader, MessageWriter } from './message.js';
 import { kindOfErrno, NetlinkSocket } from './socket.js';
 
 export type { ListedElement, SetHeader } from './ipset-decode.js';
-export type { SetElement } from './ipset-message.js';
+export type { ServiceElement, SetElement, SetType } from './ipset-message.js';
 export { LONGEST_TIMEOUT } from './ipset-message.js';
 
 /** Elements in one message: 26 KB for IPv6, and more gain nothing (docs/adr/0001-netlink-through-koffi.md). */
 export const ELEMENTS_PER_MESSAGE = 500;
 /**
- * The revision of hash:net that is asked for at most: 6 has all that is used here
- * (counters came with 3) and every `ipset` program of the last ten years can list it.
+ * The revision of each type that is asked for at most: these have all that is used here
+ * and every `ipset` program of the last ten years can list them; and the least that will do:
+ * hash:net has counters since 3.
  */
-const REVISION_WANTED = 6;
-const REVISION_WITH_COUNTERS = 3;
+const REVISIONS: Readonly<Record<SetType, readonly [least: number, most: number]>> = {
+  'hash:net': [3, 6],
+  'hash:ip': [0, 4],
+  'hash:ip,port': [1, 5],
+};
 
 const IPSET_ERR_FIND_TYPE = 4098;
 const IPSET_ERR_BUSY = 4100;
@@ -53,7 +60,7 @@ const MEANING: Readonly<Record<number, readonly [NetlinkErrorKind, string]>> = {
   [ENOENT]: ['missing', 'the set does not exist'],
   [EEXIST]: ['exists', 'the set exists already'],
   [EBUSY]: ['refused', 'the set is in use'],
-  [IPSET_ERR_FIND_TYPE]: ['unsupported', 'the kernel lacks this set type: load or install the module ip_set_hash_net'],
+  [IPSET_ERR_FIND_TYPE]: ['unsupported', 'the kernel lacks this set type: load or install the modules ip_set_hash_*'],
   [IPSET_ERR_BUSY]: ['refused', 'the set is in use by a rule or a listing'],
   [IPSET_ERR_EXIST_SETNAME2]: ['missing', 'the second set does not exist'],
   [IPSET_ERR_TYPE_MISMATCH]: ['refused', 'the sets are of different type or family'],
@@ -72,6 +79,10 @@ function ipsetError(operation: string, subject: string, errno: number): NetlinkE
   return new NetlinkError(`ipset ${operation}`, errno, kind, `${subject}: ${meaning}${hint}`);
 }
 
+function serviceText(name: string, { address, port }: ServiceElement): string {
+  return `${formatWords(address)} port ${port} of set ${name}`;
+}
+
 /** An element that was not added or deleted; all others of the call were. */
 export interface ElementFailure {
   readonly prefix: Prefix;
@@ -88,7 +99,7 @@ export class IpsetClient {
   readonly #socket: NetlinkSocket;
   readonly #out = new MessageWriter(new Uint8Array(0x10000));
   readonly #attributes: AttributeReader;
-  readonly #revisions = new Map<Family, number>();
+  readonly #revisions = new Map<string, number>();
 
   constructor(socket: NetlinkSocket) {
     this.#socket = socket;
@@ -105,37 +116,39 @@ export class IpsetClient {
   }
 
   /**
-   * The revision of hash:net to make sets with: the highest that the kernel and this program know.
-   * @throws NetlinkError kind `unsupported` when the kernel has no hash:net with counters
+   * The revision to make sets of a type with: the highest that the kernel and this program know.
+   * @throws NetlinkError kind `unsupported` when the kernel has no such type, or no hash:net with counters
    */
-  revision(family: Family): number {
-    const known = this.#revisions.get(family);
+  revision(family: Family, type: SetType = 'hash:net'): number {
+    const key = `${type} ${family}`;
+    const known = this.#revisions.get(key);
     if (known !== undefined) return known;
     const sequence = this.#socket.nextSequence();
-    this.#socket.send(this.#out.buffer, encodeType(this.#out, sequence, 'hash:net', family));
+    this.#socket.send(this.#out.buffer, encodeType(this.#out, sequence, type, family));
     let highest = -1;
     for (;;) {
       const answer = this.#socket.answer(sequence);
       if (answer.type === NLMSG_ERROR) {
         const errno = answer.errno() ?? EINVAL;
-        if (errno !== 0) throw ipsetError('type', 'hash:net', errno);
+        if (errno !== 0) throw ipsetError('type', type, errno);
         break;
       }
       highest = decodeRevision(this.#attributes, answer.start, answer.end);
     }
-    if (highest < REVISION_WITH_COUNTERS) throw ipsetError('type', 'hash:net', IPSET_ERR_FIND_TYPE);
-    const revision = Math.min(highest, REVISION_WANTED);
-    this.#revisions.set(family, revision);
+    const [least, most] = REVISIONS[type];
+    if (highest < least) throw ipsetError('type', type, IPSET_ERR_FIND_TYPE);
+    const revision = Math.min(highest, most);
+    this.#revisions.set(key, revision);
     return revision;
   }
 
   /**
-   * Makes a hash:net set.
+   * Makes a set, of type hash:net unless another is named.
    * @throws NetlinkError kind `exists`, `unsupported`, `not_permitted` or `refused`
    */
   create(name: string, options: Omit<CreateOptions, 'revision'>): void {
     if (name.length === 0 || name.length > LONGEST_NAME) throw ipsetError('create', name, EINVAL);
-    const revision = this.revision(options.family);
+    const revision = this.revision(options.family, options.type);
     const sequence = this.#socket.nextSequence();
     const length = encodeCreate(this.#out, sequence, name, { ...options, revision });
     this.#check('create', name, this.#socket.request(this.#out.buffer, length, sequence));
@@ -181,6 +194,29 @@ export class IpsetClient {
     );
   }
 
+  /**
+   * Adds a TCP service to a hash:ip,port, or gives it the new timeout. Like `deleteService` and
+   * `testService` it encodes into memory that is there already: for the packet thread.
+   * @throws NetlinkError kind `missing`, `full`, `refused` or `not_permitted`
+   */
+  addService(name: string, service: ServiceElement): void {
+    const errno = this.#service('add', name, service);
+    if (errno !== 0) throw ipsetError('add', serviceText(name, service), errno);
+  }
+
+  /** Deletes a service; one that is not there is no failure. */
+  deleteService(name: string, service: ServiceElement): void {
+    const errno = this.#service('delete', name, service);
+    if (errno !== 0 && errno !== IPSET_ERR_EXIST) throw ipsetError('delete', serviceText(name, service), errno);
+  }
+
+  testService(name: string, service: ServiceElement): boolean {
+    const errno = this.#service('test', name, service);
+    if (errno === IPSET_ERR_EXIST) return false;
+    if (errno !== 0) throw ipsetError('test', serviceText(name, service), errno);
+    return true;
+  }
+
   /** Whether the set holds this prefix; for a host, also whether it holds a network around it. */
   test(name: string, prefix: Prefix): boolean {
     const sequence = this.#socket.nextSequence();
@@ -218,6 +254,12 @@ export class IpsetClient {
       encodeSetCommand(this.#out, command, sequence, name, other),
       sequence,
     );
+  }
+
+  #service(command: 'add' | 'delete' | 'test', name: string, service: ServiceElement): number {
+    const sequence = this.#socket.nextSequence();
+    const length = encodeService(this.#out, command, sequence, name, service);
+    return this.#socket.request(this.#out.buffer, length, sequence);
   }
 
   #list(what: Parameters<typeof encodeList>[2], each: (start: number, end: number) => void): number {

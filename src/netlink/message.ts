@@ -88,6 +88,13 @@ export class MessageWriter {
     this.#view.setUint8(at, value);
   }
 
+  /** A 16-bit number in network order, as `be32`. */
+  be16(type: number, value: number): void {
+    const at = this.#attribute(type, 2);
+    this.#view.setUint32(at, 0);
+    this.#view.setUint16(at, value, false);
+  }
+
   /** A 32-bit number in network order; the caller adds NLA_F_NET_BYTEORDER to `type` where the subsystem asks for it. */
   be32(type: number, value: number): void {
     this.#view.setUint32(this.#attribute(type, 4), value, false);
@@ -270,6 +277,10 @@ export class AttributeReader {
   /** The readers below give 0 when the attribute is too short for the number asked for. */
   u8(): number {
     return this.length < 1 ? 0 : this.#view.getUint8(this.start);
+  }
+
+  be16(): number {
+    return this.length < 2 ? 0 : this.#view.getUint16(this.start, false);
   }
 
   be32(): number {

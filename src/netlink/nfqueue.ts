@@ -1,3 +1,4 @@
+import { REJECT_MARK } from '../net/mark.js';
 import {
   EAGAIN,
   EBUSY,
@@ -37,6 +38,7 @@ const COPY_PACKET = 2;
 const FLAG_FAIL_OPEN = 1;
 const FLAG_GSO = 4;
 const VERDICT_HDR = 2;
+const MARK = 3;
 const PAYLOAD = 10;
 const CAP_LEN = 13;
 
@@ -48,6 +50,8 @@ const COPY_RANGE = 128;
 const STRIDE = 512;
 const MMSGHDR = 64;
 const VERDICT_LENGTH = 32;
+/** A verdict with a mark: one attribute of four bytes more. */
+const MARKED_LENGTH = 40;
 /** A queued first packet charges about this much of the receive buffer (skb truesize). */
 const CHARGE = 1024;
 
@@ -56,8 +60,11 @@ export function longestQueue(backlog: number): number {
   return backlog * 4;
 }
 
-/** Judges `bytes[start .. start + captured)` of a packet of `wireLength` bytes: 0 drops (NF_DROP), 1 accepts (NF_ACCEPT). */
-export type Judge = (bytes: Uint8Array, start: number, captured: number, wireLength: number) => 0 | 1;
+/**
+ * Judges `bytes[start .. start + captured)` of a packet of `wireLength` bytes: 0 drops (NF_DROP), 1 accepts
+ * (NF_ACCEPT), 2 accepts with `REJECT_MARK` as the packet's mark.
+ */
+export type Judge = (bytes: Uint8Array, start: number, captured: number, wireLength: number) => 0 | 1 | 2;
 
 export interface QueueOptions {
   /** Queue number, 0 to 65535. */
@@ -87,7 +94,7 @@ export const QUEUE_DEFAULTS = { backlog: 8192, waitMs: 200 } as const;
  * without fail-open were dropped.
  */
 export class Nfqueue {
-  /** Packets given a verdict, and of those the dropped. */
+  /** Packets given a verdict, and of those the dropped and rejected. */
   packets = 0;
   dropped = 0;
   /** Times that the judge threw; the packet was accepted. */
@@ -109,9 +116,10 @@ export class Nfqueue {
   readonly #iovecs = new BigUint64Array(2 * BATCH);
   readonly #headers = new Uint8Array(BATCH * MMSGHDR);
   readonly #headers32 = new Uint32Array(this.#headers.buffer);
-  /** BATCH verdict messages, complete but for verdict and id. */
-  readonly #out = new Uint8Array(BATCH * VERDICT_LENGTH);
+  readonly #out = new Uint8Array(BATCH * MARKED_LENGTH);
   readonly #out32 = new Int32Array(this.#out.buffer);
+  /** Words of one verdict message with its mark, complete but for length, verdict and id. */
+  readonly #message = new Int32Array(MARKED_LENGTH / 4);
   #lastId = 0;
   /** Sequence number and answer of the configuration request under way. */
   #asked = 0;
@@ -183,21 +191,21 @@ export class Nfqueue {
       throw new NetlinkError('receive queued packets', errno, kindOfErrno(errno));
     }
     let packets = 0;
-    let runs = 0;
+    let end = 0;
     let runVerdict = -1;
     let runId = 0;
     for (let i = 0; i < received; i++) {
       const at = i * STRIDE;
-      const end = at + (this.#headers32[(i * MMSGHDR + 56) >> 2] as number);
-      if (this.#in16[(at + 4) >> 1] !== MSG_PACKET || end < at + 32) {
-        this.#other(at, end);
+      const last = at + (this.#headers32[(i * MMSGHDR + 56) >> 2] as number);
+      if (this.#in16[(at + 4) >> 1] !== MSG_PACKET || last < at + 32) {
+        this.#other(at, last);
         continue;
       }
-      const verdict = this.#judge(judge, at, end);
+      const verdict = this.#judge(judge, at, last);
       packets += 1;
-      if (verdict === 0) this.dropped += 1;
+      if (verdict !== 1) this.dropped += 1;
       if (verdict !== runVerdict) {
-        if (runVerdict >= 0) this.#write(runs++, runVerdict, runId);
+        if (runVerdict >= 0) end = this.#write(end, runVerdict, runId);
         runVerdict = verdict;
       }
       // The packet header is always the first attribute; its id is copied to the verdict in the order it came.
@@ -205,14 +213,13 @@ export class Nfqueue {
       this.#follow(this.#inView.getInt32(at + 24));
     }
     if (packets === 0) return 0;
-    this.#write(runs++, runVerdict, runId);
-    this.#socket.send(this.#out, runs * VERDICT_LENGTH);
+    this.#socket.send(this.#out, this.#write(end, runVerdict, runId));
     this.packets += packets;
     return packets;
   }
 
   /** Walks to the payload, which is always last, and asks for the verdict. */
-  #judge(judge: Judge, at: number, end: number): 0 | 1 {
+  #judge(judge: Judge, at: number, end: number): 0 | 1 | 2 {
     let attribute = at + 32;
     let wireLength = -1;
     while (attribute + 4 <= end) {
@@ -240,11 +247,17 @@ export class Nfqueue {
     this.#lastId = id;
   }
 
-  #write(run: number, verdict: number, id: number): void {
-    const word = (run * VERDICT_LENGTH + 24) >> 2;
+  /** Appends the verdict of a run at a byte offset and gives the end. */
+  #write(at: number, verdict: number, id: number): number {
+    const out = this.#out32;
+    const length = verdict === 2 ? MARKED_LENGTH : VERDICT_LENGTH;
+    const word = at >> 2;
+    for (let i = 0; i < length >> 2; i++) out[word + i] = this.#message[i] as number;
+    out[word] = length;
     // The verdict is in network order: 1 as be32.
-    this.#out32[word] = verdict === 0 ? 0 : LITTLE_ENDIAN ? 0x01000000 : 1;
-    this.#out32[word + 1] = id;
+    out[word + 6] = verdict === 0 ? 0 : LITTLE_ENDIAN ? 0x01000000 : 1;
+    out[word + 7] = id;
+    return at + length;
   }
 
   /** The answer to the configuration; an error about a verdict (an id that is gone) needs no answer. */
@@ -259,17 +272,17 @@ export class Nfqueue {
     const base = this.#libc.address(this.#in);
     const iovecs = this.#libc.address(this.#iovecs);
     const headers = new BigUint64Array(this.#headers.buffer);
-    const out = new MessageWriter(this.#out);
     for (let i = 0; i < BATCH; i++) {
       this.#iovecs[2 * i] = base + BigInt(i * STRIDE);
       this.#iovecs[2 * i + 1] = BigInt(STRIDE);
       // struct mmsghdr: msg_iov at 16, msg_iovlen at 24, msg_len at 56.
       headers[i * 8 + 2] = iovecs + BigInt(16 * i);
       headers[i * 8 + 3] = 1n;
-      out.begin({ type: MSG_VERDICT_BATCH, flags: NLM_F_REQUEST, sequence: 0, family: 0, resource: queue });
-      out.bytes(VERDICT_HDR, new Uint8Array(8));
-      out.finish();
     }
+    const out = new MessageWriter(new Uint8Array(this.#message.buffer));
+    out.begin({ type: MSG_VERDICT_BATCH, flags: NLM_F_REQUEST, sequence: 0, family: 0, resource: queue });
+    out.bytes(VERDICT_HDR, new Uint8Array(8));
+    out.be32(MARK, REJECT_MARK);
   }
 }
 

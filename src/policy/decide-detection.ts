@@ -3,19 +3,22 @@ import { unreachable } from '../base/errors.js';
 import type { FilterConfig } from '../config/config.js';
 import type { Detection } from '../filter/detection.js';
 import { formatWords } from '../net/address.js';
-import { isProblem, type Prefix, parsePrefix } from '../net/prefix.js';
+import { isProblem, type Prefix, parsePrefix, widthOf } from '../net/prefix.js';
 import { carriesIpv4, isSpecialKind, kindOf } from './address-kind.js';
 import { isInside } from './attribution.js';
 import type { Ban, Decision, Outcome, Step } from './ban.js';
 import type { DecisionContext } from './context.js';
+import type { Evidence } from './evidence.js';
 import { momentOf } from './moment.js';
 import { automaticRecord, endOf } from './record.js';
 import { underMode } from './run-mode.js';
 
 /**
  * Decides one detection of the packet filter. First packets can be forged, so
- * a detection is never proof: its ban is short, of this host only, never of
- * anything protected and never of public infrastructure.
+ * a detection alone is no proof: its ban is short and of this host only. Only
+ * connections that the source completed within the offence prove it, and then the
+ * ban is the fleet's and as long as the configuration says. Never banned, with
+ * proof or without, is anything protected or public infrastructure.
  */
 export function decideDetection(detection: Detection, context: DecisionContext): Decision {
   const steps: Step[] = [];
@@ -43,15 +46,17 @@ export function decideDetection(detection: Detection, context: DecisionContext):
     return decided({ kind: 'note', why });
   }
   add('attribution', 'inbound', 'source address of the packets');
-  add('evidence', 'unproven', 'the source of a first packet can be forged');
+  const evidence = evidenceOf(detection, prefix);
+  add('evidence', evidence.proof ?? 'unproven', evidence.detail);
 
   const refusal = refusalOf(prefix, context);
   add('protection', refusal?.cause ?? 'none', refusal?.detail ?? `nothing protects ${prefix.text}`);
   if (refusal !== null)
     return decided({ kind: 'refused', prefix: prefix.text, cause: refusal.cause, why: refusal.detail });
 
-  const duration = Math.min(detection.ban, context.unprovenNeverOver);
-  add('cap', formatDuration(duration), 'unproven: short, and on this host only');
+  const isProven = evidence.proof !== null;
+  const duration = isProven ? detection.ban : Math.min(detection.ban, context.unprovenNeverOver);
+  if (!isProven) add('cap', formatDuration(duration), 'unproven: short, and on this host only');
   const until = endOf(moment.at, duration);
   if (!(until > context.now)) {
     const why = `a ban of ${formatDuration(duration)} would have ended already`;
@@ -65,21 +70,44 @@ export function decideDetection(detection: Detection, context: DecisionContext):
       ...automaticRecord(context, {
         reason,
         source: 'filter',
-        scope: 'host',
+        scope: isProven ? 'fleet' : 'host',
         policy: detection.detector,
         target: detection.target,
         role: 'inbound',
         at: moment.at,
       }),
       resolved_by: 'packet source',
+      proof: evidence.proof,
       count: 1,
     },
-    flowStart: null,
-    proven: false,
+    // Nothing of what was counted is older.
+    flowStart: isProven ? moment.at - detection.window * 1000 : null,
+    proven: isProven,
   };
   const outcome = underMode({ kind: 'ban', ban }, context.mode);
   if (outcome.kind === 'would_ban') add('mode', context.mode, outcome.why);
   return decided(outcome);
+}
+
+/**
+ * What the detection says of proof, and the doubts that stay: a /64 is many hosts,
+ * of which one completed connections, and of a client that was known good before,
+ * or where nothing tells whether it was, they may be of another kind.
+ */
+function evidenceOf({ proof, knownGood }: Detection, prefix: Prefix): Pick<Evidence, 'proof' | 'detail'> {
+  const unproven = (detail: string) => ({ proof: null, detail });
+  if (proof === null) {
+    const known = knownGood ? '; it completed connections within the last day, before this' : '';
+    return unproven(`the source of a first packet can be forged${known}`);
+  }
+  if (prefix.length < widthOf(prefix.family)) return unproven(`${prefix.text} is more than one host`);
+  if (knownGood === null)
+    return unproven('it completed connections, but nothing tells whether it was a good client before');
+  if (knownGood) return unproven('it completed connections, but was a good client before');
+  return {
+    proof,
+    detail: 'connection tracking saw connections of this offence completed, so the source is not forged',
+  };
 }
 
 /** Why the filter may not ban the prefix: special, inside, protected, infrastructure, or wider than one host or /64. */
@@ -98,7 +126,7 @@ function refusalOf(prefix: Prefix, context: DecisionContext): ReturnType<Decisio
   if (context.isInfrastructure(prefix)) {
     return {
       cause: 'infrastructure',
-      detail: `${prefix.text} touches public infrastructure, which unproven evidence never bans`,
+      detail: `${prefix.text} touches public infrastructure, which the packet filter never bans`,
     };
   }
   return null;

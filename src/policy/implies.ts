@@ -5,7 +5,7 @@ import { protoName } from '../suricata/eve-alert.js';
 import { plain } from './match.js';
 
 /** Inclusive, in order, apart from each other. */
-type Ranges = readonly (readonly [number, number])[];
+export type Ranges = readonly (readonly [number, number])[];
 
 /**
  * Whether every alert that meets `narrow` meets `wide` too: a line with the
@@ -63,7 +63,7 @@ export function sidsOf({ sid, sidRange }: Pick<PolicyConditions, 'sid' | 'sidRan
   return merged(single.filter(([one]) => sidRange?.some(([first, last]) => one >= first && one <= last) ?? true));
 }
 
-function merged(ranges: Ranges): Ranges {
+export function merged(ranges: Ranges): Ranges {
   const result: [number, number][] = [];
   for (const [first, last] of [...ranges].sort((a, b) => a[0] - b[0])) {
     const before = result.at(-1);
@@ -80,7 +80,8 @@ function isSooner(one: Several, other: NonNullable<Several>): boolean {
   return one !== undefined && one.atLeast <= other.atLeast && one.within >= other.within;
 }
 
-function within(narrow: Ranges, wide: Ranges): boolean {
+/** Whether each range of one list lies in a range of the other; exact where the other is `merged`. */
+export function within(narrow: Ranges, wide: Ranges): boolean {
   return narrow.every(([first, last]) => wide.some((range) => first >= range[0] && last <= range[1]));
 }
 
@@ -104,12 +105,12 @@ function sideWithin(narrow: Side, wide: Side, home: readonly Prefix[]): boolean 
   return wide === 'home' && narrow.networks.every((network) => covered(network, home));
 }
 
-const EVERYWHERE: readonly Prefix[] = ([4, 6] as const).map((family) =>
+export const EVERYWHERE: readonly Prefix[] = ([4, 6] as const).map((family) =>
   prefixOf({ family, w0: 0, w1: 0, w2: 0, w3: 0 }, 0),
 );
 
 /** Whether the networks together hold every address of one. */
-function covered(one: Prefix, networks: readonly Prefix[]): boolean {
+export function covered(one: Prefix, networks: readonly Prefix[]): boolean {
   if (networks.some((network) => contains(network, one))) return true;
   const inner = networks.filter((network) => contains(one, network));
   if (inner.length < 2 || one.length === widthOf(one.family)) return false;

@@ -21,7 +21,7 @@ export interface LimitsOptions {
   readonly isBanned: (prefix: string) => boolean;
   /** Entries in the blocklist now. */
   readonly total: () => number;
-  /** Whether this address was a well-behaved client lately; `null` when nothing tells: the share is then not limited. */
+  /** Whether this address was a well-behaved client lately; `null` while nothing tells: the share is then not limited. */
   readonly isKnownGood: ((prefix: string) => boolean) | null;
   /** Called once when a limit is reached, and not again before bans went on. */
   readonly onReached?: (limit: LimitName, why: string) => void;

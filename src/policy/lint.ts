@@ -4,6 +4,7 @@ import type { Config, PolicyLine } from '../config/config.js';
 import type { Ruleset } from '../suricata/ruleset.js';
 import { engineEvent } from './engine-event.js';
 import { implies, meetsNothing } from './implies.js';
+import { lintPacketRules } from './lint-packet-rules.js';
 import { lintRules, selectsRules } from './lint-rules.js';
 import { plain } from './match.js';
 
@@ -58,6 +59,7 @@ export function lint(config: Config, facts: LintFacts): Warning[] {
       ...reach(line, config.policy.slice(0, index), config),
       ...(line.then.kind === 'ban' ? bans(line, line.then.duration, config) : []),
     ]),
+    ...lintPacketRules(config),
     ...lintRules(config.policy, facts),
   ];
   if (config.otherwise.kind === 'ban') {

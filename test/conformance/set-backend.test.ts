@@ -378,6 +378,12 @@ for (const [name, present, makeRig] of rigs)
           'create barricata-alive6 hash:net family inet6 maxelem 16 timeout 0',
           'create barricata-allow4 hash:net family inet maxelem 65536 timeout 0 counters',
           'create barricata-allow6 hash:net family inet6 maxelem 65536 timeout 0 counters',
+          'create barricata-flood4 hash:ip,port family inet maxelem 4096 timeout 0',
+          'create barricata-flood6 hash:ip,port family inet6 maxelem 4096 timeout 0',
+          'create barricata-hot4 hash:ip family inet maxelem 1048576 timeout 10',
+          'create barricata-hot6 hash:ip family inet6 maxelem 1048576 netmask 64 timeout 10',
+          'create barricata-limit4 hash:net family inet maxelem 16 timeout 0',
+          'create barricata-limit6 hash:net family inet6 maxelem 16 timeout 0',
           'create barricata4 hash:net family inet maxelem 65536 timeout 0 counters',
           'create barricata6 hash:net family inet6 maxelem 65536 timeout 0 counters',
         ].sort(),
@@ -411,6 +417,24 @@ for (const [name, present, makeRig] of rigs)
         run('iptables', '-t', 'raw', '-F', 'PREROUTING');
       }
     });
+
+    onKernel(
+      'rebuilds a helper set that could not grow, or would not merge a /64, and keeps one that is right',
+      async () => {
+        for (const name of ['barricata-hot4', 'barricata-hot6', 'barricata-flood4']) run('ipset', 'destroy', name);
+        run('ipset', 'create', 'barricata-hot4', 'hash:ip', 'maxelem', '1048576', 'timeout', '10');
+        const wide = ['hashsize', '262144', 'maxelem', '1048576', 'timeout', '10'];
+        run('ipset', 'create', 'barricata-hot6', 'hash:ip', 'family', 'inet6', ...wide);
+        run('ipset', 'create', 'barricata-flood4', 'hash:net', 'timeout', '0');
+        run('ipset', 'add', 'barricata-flood6', '2001:db8::1,tcp:80', 'timeout', '60');
+        await backend.open();
+        const header = (name: string) => run('ipset', 'list', '-t', name);
+        expect(header('barricata-hot4')).toContain('hashsize 262144');
+        expect(header('barricata-hot6')).toContain('netmask 64');
+        expect(header('barricata-flood4')).toContain('Type: hash:ip,port');
+        expect(run('ipset', 'list', 'barricata-flood6')).toMatch(/2001:db8::1,tcp:80 timeout (60|5\d)/);
+      },
+    );
 
     onKernel('takes a set that somebody made anew without counters for a missing one, and mends it', async () => {
       run('ipset', 'destroy', 'barricata4');

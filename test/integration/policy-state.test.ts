@@ -188,6 +188,34 @@ describe.skipIf(!hasFeatures('redis-server'))('the state of the policy', () => {
     expect(ttl('203.0.113.9')).toBeLessThanOrEqual(4 * HOUR);
   });
 
+  it('counts detections of the packet filter that are proven, and bans them for the fleet; others stay here', async () => {
+    const detect = (source: string, proof: 'conntrack' | null, ban: number) => {
+      host.now = Math.max(Date.now(), host.now + 1);
+      host.decisions.onDetection({
+        ...{ detector: 'port_scan', source, target: '192.168.50.10', count: 31, window: 60, at: host.now },
+        ...{ ban, proof, knownGood: proof === null ? null : false },
+      });
+    };
+    await host.decisions.start();
+    try {
+      detect('203.0.113.9', 'conntrack', 1);
+      await waitFor('the first ban', () => offences('203.0.113.9') === 1);
+      await over('203.0.113.9');
+      detect('203.0.113.9', 'conntrack', HOUR);
+      await waitFor('the second ban', () => ttl('203.0.113.9') > 0);
+      expect(ttl('203.0.113.9')).toBeGreaterThan(4 * HOUR - 5);
+      expect(record('203.0.113.9')).toMatchObject({ source: 'filter', proof: 'conntrack', earlier_bans: 1 });
+      detect('203.0.113.10', null, HOUR);
+      const local = 'barricata:local:h1:203.0.113.10';
+      await waitFor('the ban on this host', () => Number(redis.cli('TTL', local)) > 0);
+      expect(Number(redis.cli('TTL', local))).toBeLessThanOrEqual(600);
+      expect(banned()).toEqual([banKey('203.0.113.9')]);
+      expect(offences('203.0.113.10')).toBe(0);
+    } finally {
+      await host.decisions.stop();
+    }
+  });
+
   it('takes a ban that a person lifted back as an offence, and keeps the ones before', async () => {
     host.lasts = 1;
     await host.attack('203.0.113.9');

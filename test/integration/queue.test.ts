@@ -9,7 +9,9 @@ import { systemClock } from '../../src/base/clock.js';
 import { createLog } from '../../src/base/log.js';
 import type { FilterConfig } from '../../src/config/config.js';
 import type { Detection } from '../../src/filter/detection.js';
+import { newKnownGoodMemory } from '../../src/filter/known-good.js';
 import { PacketQueue, type PacketQueueOptions } from '../../src/filter/packet-queue.js';
+import { sharedNumber } from '../../src/filter/shared-state.js';
 import { NetlinkError } from '../../src/netlink/errors.js';
 import { queueStatuses } from '../../src/netlink/nfqueue-status.js';
 import { hasFeatures } from '../support/feature.js';
@@ -36,12 +38,17 @@ describe.skipIf(!hasFeatures('root', 'nfqueue', 'hping3', 'nmap'))('the packet q
     queue = new PacketQueue({
       numbers: [QUEUE],
       filter: FILTER,
+      home: [],
+      knownGood: newKnownGoodMemory([1, 2]),
+      settledAt: sharedNumber(Number.POSITIVE_INFINITY),
+      rejects: sharedNumber(0),
       whenOverloaded: 'accept',
       dropping: true,
       keepAlive: false,
       clock: systemClock,
       log: createLog('silent'),
       onDetection: (detection) => found.push(detection),
+      onFlood: () => undefined,
       ...options,
     });
     await queue.start();

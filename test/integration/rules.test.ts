@@ -3,12 +3,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { FOREVER, systemClock } from '../../src/base/clock.js';
 import { Commands } from '../../src/enforcement/command.js';
 import { IpsetBackend } from '../../src/enforcement/ipset-backend.js';
+import type { PacketPath } from '../../src/enforcement/queue-chains.js';
 import { Rules, type RulesOptions } from '../../src/enforcement/rules.js';
 import { RulesWatch } from '../../src/enforcement/rules-watch.js';
 import { prefix } from '../../src/net/prefix.js';
-import { refreshAlive } from '../../src/netlink/alive.js';
-import { IpsetClient } from '../../src/netlink/ipset.js';
 import { hasFeatures } from '../support/feature.js';
+import { DEFAULT_FILTER } from '../support/filter.js';
 import { enterPrivateNetns, Host, run, waitFor } from '../support/netns.js';
 
 const basis = hasFeatures('root', 'ipset');
@@ -18,12 +18,17 @@ const variants = [
 ] as const;
 if (basis) enterPrivateNetns();
 
+const packetPath = (numbers: readonly number[] = [7]): PacketPath => ({
+  queue: { numbers, whenOverloaded: 'accept', atMost: 100_000 },
+  filter: DEFAULT_FILTER,
+});
+
 for (const [variant, present] of variants)
   describe.skipIf(!present)(`the rules of iptables-${variant}`, () => {
     const commands = new Commands();
     const backend = new IpsetBackend({ gate: () => null, clock: systemClock, maxelem: 65_536 });
     const make = (options: Partial<RulesOptions> = {}) =>
-      new Rules({ commands, variant, outbound: true, queues: [7], ...options });
+      new Rules({ commands, variant, outbound: true, packets: () => packetPath(), ...options });
     const saved = (family: 4 | 6, table: string) =>
       run(`${family === 4 ? 'iptables' : 'ip6tables'}-${variant}-save`, '-t', table)
         .split('\n')
@@ -86,7 +91,7 @@ for (const [variant, present] of variants)
       );
 
     it('are what the contract says, as text', async () => {
-      expect(await make().install()).toEqual({ families: [4, 6], queue: true, notes: [] });
+      expect(await make().install()).toEqual({ families: [4, 6], queue: true, rejects: false, notes: [] });
       expect(saved(4, 'raw')).toBe(
         [
           ':BARRICATA - [0:0]',
@@ -101,30 +106,45 @@ for (const [variant, present] of variants)
       );
       expect(saved(4, 'mangle')).toBe(
         [
+          ':BARRICATA-FIRST - [0:0]',
+          ':BARRICATA-ICMP - [0:0]',
           ':BARRICATA-QUEUE - [0:0]',
-          '-A PREROUTING -j BARRICATA-QUEUE',
-          '-A BARRICATA-QUEUE -i lo -j RETURN',
+          '-A PREROUTING -j BARRICATA-FIRST',
+          '-A BARRICATA-FIRST -i lo -j RETURN',
+          '-A BARRICATA-FIRST -p icmp -g BARRICATA-ICMP',
+          '-A BARRICATA-FIRST -p tcp -m tcp ! --tcp-flags ACK ACK -g BARRICATA-QUEUE',
+          '-A BARRICATA-FIRST -p tcp -m tcp --tcp-flags FIN,SYN FIN,SYN -g BARRICATA-QUEUE',
+          '-A BARRICATA-FIRST -p tcp -m tcp --tcp-flags SYN,ACK ACK -m conntrack --ctstate INVALID,NEW -g BARRICATA-QUEUE',
+          '-A BARRICATA-FIRST -p tcp -j RETURN',
+          '-A BARRICATA-FIRST -p udp -j RETURN',
+          '-A BARRICATA-FIRST ! -d 224.0.0.0/4 -m conntrack --ctstate NEW -g BARRICATA-QUEUE',
+          '-A BARRICATA-ICMP -p icmp -m icmp --icmp-type 3 -j RETURN',
+          '-A BARRICATA-ICMP -p icmp -m icmp --icmp-type 11 -j RETURN',
+          '-A BARRICATA-ICMP -p icmp -m icmp --icmp-type 12 -j RETURN',
+          '-A BARRICATA-ICMP -g BARRICATA-QUEUE',
+          '-A BARRICATA-QUEUE -m set ! --match-set barricata-alive4 src -m set ! --match-set barricata-allow4 src -j RETURN',
           '-A BARRICATA-QUEUE -m set ! --match-set barricata-alive4 src -j RETURN',
+          '-A BARRICATA-QUEUE -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -m set --match-set barricata-flood4 dst,dst -m set --match-set barricata-limit4 src -m hashlimit --hashlimit-above 2000/sec --hashlimit-burst 200 --hashlimit-mode dstip,dstport --hashlimit-name barricata-flood4-500 --hashlimit-htable-size 65536 --hashlimit-htable-max 65536 -j DROP',
           '-A BARRICATA-QUEUE -m set --match-set barricata-allow4 src -j RETURN',
-          '-A BARRICATA-QUEUE -p tcp -m tcp ! --tcp-flags ACK ACK -j NFQUEUE --queue-num 7 --queue-bypass',
-          '-A BARRICATA-QUEUE -p icmp -m icmp --icmp-type 3 -j RETURN',
-          '-A BARRICATA-QUEUE -p icmp -m icmp --icmp-type 11 -j RETURN',
-          '-A BARRICATA-QUEUE -p icmp -m icmp --icmp-type 12 -j RETURN',
-          '-A BARRICATA-QUEUE -p icmp -j NFQUEUE --queue-num 7 --queue-bypass',
+          '-A BARRICATA-QUEUE -m set --match-set barricata-hot4 src -m set --match-set barricata-limit4 src -j DROP',
+          '-A BARRICATA-QUEUE -m hashlimit --hashlimit-upto 100000/sec --hashlimit-burst 10000 --hashlimit-name barricata-first4-10 -j NFQUEUE --queue-num 7 --queue-bypass',
+          '-A BARRICATA-QUEUE -m set --match-set barricata-limit4 src -m hashlimit --hashlimit-upto 100000/sec --hashlimit-burst 10000 --hashlimit-name barricata-look4-10 -m hashlimit --hashlimit-above 10000/sec --hashlimit-burst 1000 --hashlimit-mode srcip --hashlimit-name barricata-share4-100 --hashlimit-htable-size 65536 --hashlimit-htable-max 1048576 -j SET --add-set barricata-hot4 src --exist --timeout 10',
+          '-A BARRICATA-QUEUE -j RETURN',
         ].join('\n'),
       );
       const six = saved(6, 'mangle').split('\n');
-      expect(six.filter((rule) => rule.includes('icmp6')).length).toBe(20);
-      expect(six).toContain('-A BARRICATA-QUEUE -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j RETURN');
-      expect(six.at(-1)).toBe('-A BARRICATA-QUEUE -p ipv6-icmp -j NFQUEUE --queue-num 7 --queue-bypass');
+      expect(six.filter((rule) => rule.includes('-m icmp6')).length).toBe(20);
+      expect(six).toContain('-A BARRICATA-ICMP -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j RETURN');
+      expect(six.at(-2)).toContain('--hashlimit-srcmask 64 -j SET --add-set barricata-hot6 src --exist --timeout 10');
+      expect(saved(4, 'filter')).toBe('');
     });
 
     it('spread over several queues when their numbers follow one another', async () => {
-      const rules = make({ queues: [7, 8, 9] });
+      const rules = make({ packets: () => packetPath([7, 8, 9]) });
       await rules.install();
       expect(saved(4, 'mangle')).toContain('-j NFQUEUE --queue-balance 7:9 --queue-bypass --queue-cpu-fanout');
       expect(await rules.verify()).toBe('ok');
-      await expect(make({ queues: [7, 9] }).install()).rejects.toMatchObject({ kind: 'refused' });
+      await expect(make({ packets: () => packetPath([7, 9]) }).install()).rejects.toMatchObject({ kind: 'refused' });
     });
 
     it('are the same after a second installation, with their counters', async () => {
@@ -288,6 +308,8 @@ for (const [variant, present] of variants)
         () => iptables('-t', 'raw', '-D', 'OUTPUT', '-j', 'BARRICATA-OUT'),
         () => iptables('-t', 'mangle', '-F', 'PREROUTING'),
         () => iptables('-t', 'mangle', '-D', 'BARRICATA-QUEUE', '2'),
+        () => iptables('-t', 'mangle', '-A', 'BARRICATA-ICMP', '-j', 'RETURN'),
+        () => iptables('-t', 'mangle', '-I', 'PREROUTING', '-j', 'BARRICATA-QUEUE'),
         () => run(`ip6tables-${variant}`, '-t', 'raw', '-F', 'PREROUTING'),
       ];
       await rules.install();
@@ -316,36 +338,6 @@ for (const [variant, present] of variants)
     it('say which set is missing when the sets were not made', async () => {
       await backend.destroy();
       await expect(make().install()).rejects.toMatchObject({ kind: 'missing' });
-    });
-
-    it('queue nothing while the alive set is empty, and first packets alone while it is not', async () => {
-      await make().install();
-      const queued = () => {
-        const lines = iptables('-t', 'mangle', '-vxnL', 'BARRICATA-QUEUE').split('\n');
-        return lines.filter((line) => line.includes('NFQUEUE')).map((line) => Number(line.trim().split(/\s+/)[0]));
-      };
-      expect([pings(attacker, '203.0.113.1'), connects(attacker, '203.0.113.1')]).toEqual([true, true]);
-      expect(queued()).toEqual([0, 0]);
-      const client = IpsetClient.open();
-      try {
-        refreshAlive(client);
-        // Nobody listens to the queue: bypass lets the packets pass.
-        expect([pings(attacker, '203.0.113.1'), connects(attacker, '203.0.113.1')]).toEqual([true, true]);
-        expect(queued()[1]).toBe(1);
-        expect(queued()[0]).toBeGreaterThanOrEqual(1);
-        const first = queued();
-        refreshAlive(client);
-        await allow(ATTACKER[0]);
-        expect(pings(attacker, '203.0.113.1')).toBe(true);
-        run('ping', '-c1', '-W1', '127.0.0.1');
-        expect(queued()).toEqual(first);
-        await backend.apply('allow', [], [prefix(ATTACKER[0])]);
-        await waitFor('the worker counts as dead', () => client.header('barricata-alive4')?.elements === 0, 6000, 50);
-        expect(pings(attacker, '203.0.113.1')).toBe(true);
-        expect(queued()).toEqual(first);
-      } finally {
-        client.close();
-      }
     });
 
     it('tell by a token, without a program, that somebody touched them', async () => {

@@ -23,9 +23,10 @@ function guarded(bytes: Uint8Array, before = 7, after = 9): { view: Uint8Array; 
 
 function fields(packet: Packet): Record<string, number> {
   const { family, protocol, length, sourcePort, targetPort, flags, type, code } = packet;
+  const transport = Number(packet.transport);
   const { source0, source1, source2, source3, target0, target1, target2, target3 } = packet;
   return {
-    ...{ family, protocol, length, sourcePort, targetPort, flags, type, code },
+    ...{ family, protocol, length, transport, sourcePort, targetPort, flags, type, code },
     ...{ source0, source1, source2, source3, target0, target1, target2, target3 },
   };
 }
@@ -50,21 +51,38 @@ const transport = (family: 4 | 6) =>
         ...[...be16(t.sport), ...be16(t.dport), 1, 2, 3, 4, 5, 6, 7, 8, t.words << 4, t.flags, 9, 9, 9, 9, 9, 9],
         ...new Array<number>((t.words - 5) * 4).fill(1),
       ],
-      found: { sourcePort: t.sport, targetPort: t.dport, flags: t.flags },
+      found: { transport: 1, sourcePort: t.sport, targetPort: t.dport, flags: t.flags },
     })),
     fc.record({ type: byte, code: byte, data: fc.array(byte, { minLength: 6, maxLength: 40 }) }).map((t) => ({
       protocol: family === 4 ? 1 : 58,
       bytes: [t.type, t.code, ...t.data],
-      found: { type: t.type, code: t.code },
+      found: { transport: 1, type: t.type, code: t.code },
     })),
-    fc.record({ protocol: fc.constantFrom(17, 47, 50, 59, 132), data: fc.array(byte, { maxLength: 30 }) }).map((t) => ({
+    fc
+      .record({
+        protocol: fc.constantFrom(17, 132, 136),
+        sport: port,
+        dport: port,
+        data: fc.array(byte, { maxLength: 30 }),
+      })
+      .map((t) => ({
+        protocol: t.protocol,
+        bytes: [
+          ...be16(t.sport),
+          ...be16(t.dport),
+          ...new Array<number>(t.protocol === 132 ? 8 : 4).fill(7),
+          ...t.data,
+        ],
+        found: { transport: 1, sourcePort: t.sport, targetPort: t.dport },
+      })),
+    fc.record({ protocol: fc.constantFrom(2, 47, 50, 59), data: fc.array(byte, { maxLength: 30 }) }).map((t) => ({
       protocol: t.protocol,
       bytes: t.data,
       found: {},
     })),
   );
 
-const blank = { sourcePort: 0, targetPort: 0, flags: 0, type: 0, code: 0 };
+const blank = { transport: 0, sourcePort: 0, targetPort: 0, flags: 0, type: 0, code: 0 };
 const noWords = { source1: 0, source2: 0, source3: 0, target1: 0, target2: 0, target3: 0 };
 
 const ipv4: fc.Arbitrary<Layout> = fc

@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from 'node:fs';
 
 const PROBES: Record<string, () => boolean> = {
   root: () => process.getuid?.() === 0,
+  conntrack: () => works('unshare', '-n', 'conntrack', '-C'),
   nfqueue: () => existsSync('/proc/net/netfilter/nfnetlink_queue') || works('modprobe', 'nfnetlink_queue'),
   'iptables-nft': () => works('iptables-nft', '--version'),
   'iptables-legacy': () => works('unshare', '-n', 'iptables-legacy', '-t', 'raw', '-S'),

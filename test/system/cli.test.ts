@@ -177,6 +177,7 @@ describe.skipIf(!ready)('the command line', () => {
         'netlink',
         'tools',
         'kernel',
+        'conntrack',
         'suricata',
         'daemon',
         'redis',

@@ -16,7 +16,7 @@ export async function run(_args: readonly string[], options: GlobalOptions): Pro
   }
   if (options.dryRun) {
     tell(
-      'would remove the chains BARRICATA, BARRICATA-OUT and BARRICATA-QUEUE, and every set whose name begins with barricata',
+      'would remove every chain that Barricata made (BARRICATA, BARRICATA-OUT, BARRICATA-QUEUE...), and every set whose name begins with barricata',
     );
     return EXIT.done;
   }

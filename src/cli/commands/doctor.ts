@@ -6,6 +6,8 @@ import { ConfigError } from '../../config/errors.js';
 import { loadConfig } from '../../config/load.js';
 import type { DaemonStatus } from '../../daemon/status.js';
 import { describeSuricata, probeSuricata } from '../../daemon/suricata-probe.js';
+import { SYNPROXY_FIX, synproxyProblem, sysctl } from '../../enforcement/synproxy.js';
+import { type ConntrackStatus, conntrackStatus } from '../../netlink/conntrack-status.js';
 import { libc } from '../../netlink/libc.js';
 import { daemonStatus } from '../context.js';
 import type { GlobalOptions } from '../options.js';
@@ -19,6 +21,9 @@ interface Finding {
   /** The command or the line that repairs it; '' when nothing is wrong. */
   readonly fix: string;
 }
+
+/** Share of the table above which it is about to be full. */
+const CONNTRACK_FULL = 0.8;
 
 const ok = (check: string, detail: string): Finding => ({ state: 'ok', check, detail, fix: '' });
 const warn = (check: string, detail: string, fix: string): Finding => ({ state: 'warn', check, detail, fix });
@@ -122,13 +127,61 @@ async function machine(config: Config | null): Promise<Finding[]> {
       ? ok('kernel', 'NFQUEUE is there')
       : fail('kernel', 'the kernel has no NFQUEUE, so the packet filter stays off', 'modprobe nfnetlink_queue'),
   );
-  const cookies = await readFile('/proc/sys/net/ipv4/tcp_syncookies', 'utf8').catch(() => '');
-  findings.push(
-    cookies.trim() === '0'
-      ? warn('kernel', 'SYN cookies are off', 'sysctl -w net.ipv4.tcp_syncookies=1')
-      : ok('kernel', 'SYN cookies are on'),
-  );
+  if (config === null || config.filter.flood !== null) {
+    const cookies = sysctl('net.ipv4.tcp_syncookies');
+    const fix = 'sysctl -w net.ipv4.tcp_syncookies=1';
+    findings.push(
+      cookies === null
+        ? warn(
+            'kernel',
+            'this kernel has no SYN cookies, so that a SYN flood fills the backlog',
+            'install a full kernel',
+          )
+        : cookies === '0'
+          ? warn('kernel', 'SYN cookies are off, so that a SYN flood fills the backlog', fix)
+          : ok('kernel', 'SYN cookies are on'),
+    );
+  }
+  if (config?.filter.flood?.then === 'synproxy') {
+    const problem = synproxyProblem();
+    findings.push(
+      problem === null
+        ? ok('kernel', 'SYNPROXY has the sysctls that it needs')
+        : warn('kernel', `${problem}; until then flooded services are held at a rate`, SYNPROXY_FIX),
+    );
+  }
+  findings.push(...connectionTracking(conntrackStatus()));
   return findings;
+}
+
+/** Without it nothing is wrong, but nothing of the packet filter is proven either. */
+function connectionTracking(status: ConntrackStatus | null): Finding[] {
+  const check = 'conntrack';
+  if (status === null)
+    return [warn(check, 'the kernel tracks no connections: no detection is ever proven', 'modprobe nf_conntrack')];
+  const { entries, most, events, liberal } = status;
+  const findings: Finding[] = [];
+  if (entries > most * CONNTRACK_FULL)
+    findings.push(
+      warn(
+        check,
+        `${entries} of ${most} connections: when it is full, new connections are dropped`,
+        `sysctl -w net.netfilter.nf_conntrack_max=${most * 2}`,
+      ),
+    );
+  if (events === 0)
+    findings.push(
+      warn(check, 'its events are off: no detection is ever proven', 'sysctl -w net.netfilter.nf_conntrack_events=2'),
+    );
+  if (liberal)
+    findings.push(
+      warn(
+        check,
+        'it takes any ACK for the end of a handshake, so nothing it says is proof',
+        'sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=0',
+      ),
+    );
+  return findings.length > 0 ? findings : [ok(check, `${entries} of ${most} connections, events on`)];
 }
 
 async function suricata(config: Config): Promise<Finding[]> {

@@ -51,7 +51,9 @@ export function screen(s: DaemonStatus): string[] {
     row(
       'queue',
       s.queue.bound
-        ? `${state(true, 'bound')}, ${number(s.queue.packets)} packets judged, ${number(s.queue.dropped)} lost, ${number(s.queue.unfiltered)} unfiltered`
+        ? `${state(true, 'bound')}, ${number(s.queue.packets)} packets judged, ${number(s.queue.dropped)} lost, ${number(s.queue.unfiltered)} unfiltered` +
+            `, connections ${s.queue.connections}` +
+            (s.queue.limited ? `, ${number(s.queue.limited)} dropped by kernel limits` : '')
         : state(false, `not bound${s.queue.problem ? `: ${printable(s.queue.problem)}` : ''}`),
     ),
   ];

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { CommandResult } from '../../../src/enforcement/command.js';
 import { Rules } from '../../../src/enforcement/rules.js';
-import { parseTable, planTable, restoreText, type Table, wantedChains } from '../../../src/enforcement/rules-text.js';
+import { parseTable, planTable, restoreText, type Table } from '../../../src/enforcement/rules-text.js';
+import { wantedChains } from '../../../src/enforcement/wanted-chains.js';
+import { DEFAULT_FILTER } from '../../support/filter.js';
+
+const PACKETS = {
+  queue: { numbers: [100], whenOverloaded: 'accept', atMost: 100_000 },
+  filter: DEFAULT_FILTER,
+} as const;
 
 /** Tables in memory that understand what the plans use of iptables-restore. */
 class Tables {
@@ -51,7 +58,7 @@ class Tables {
 }
 
 describe('the plan for a table', () => {
-  const wanted = wantedChains(4, true, [100]);
+  const wanted = wantedChains(4, true, { ...PACKETS, synproxy: false, has: () => true });
 
   it('is one text for both tables, chains before jumps', () => {
     const empty = parseTable(':PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n');
@@ -94,7 +101,8 @@ describe('the plan for a table', () => {
 });
 
 describe('installing', () => {
-  const rules = (tables: Tables) => new Rules({ commands: tables, variant: 'auto', outbound: true, queues: [100] });
+  const rules = (tables: Tables) =>
+    new Rules({ commands: tables, variant: 'auto', outbound: true, packets: () => PACKETS });
 
   it('keeps the ban rules in force where the kernel cannot queue, and says so', async () => {
     const tables = new Tables();
@@ -108,7 +116,7 @@ describe('installing', () => {
     expect(await subject.verify()).toBe('ok');
     tables.refuse = null;
     expect(await subject.install()).toMatchObject({ queue: true, notes: [] });
-    expect(tables.tables.get('4 mangle')?.get('PREROUTING')).toEqual(['-j BARRICATA-QUEUE']);
+    expect(tables.tables.get('4 mangle')?.get('PREROUTING')).toEqual(['-j BARRICATA-FIRST']);
   });
 
   it('fails when the ban rules themselves are refused', async () => {

@@ -88,6 +88,19 @@ describe('a packet parser', () => {
     expect(parse(`${V6('3c', '00 7c')} ${endless} ${SYN}`)).toBe(OUTCOME.MALFORMED);
   });
 
+  it('trusts an extension header only when all of it is there', () => {
+    // Destination options of 16 bytes and then GRE, in a packet of 8 bytes behind its header; whole; cut on the way.
+    expect(parse(`${V6('3c', '00 08')} 2f 01 010c 00000000`)).toBe(OUTCOME.MALFORMED);
+    expect(parse(`${V6('3c', '00 10')} 2f 01 010c 00000000 0000000000000000`)).toBe(OUTCOME.OK);
+    expect(parse(`${V6('3c', '00 10')} 2f 01 010c 00000000`, 56)).toBe(OUTCOME.TRUNCATED);
+    expect(packet.protocol).toBe(0);
+    // Four bytes of a fragment header, which ends within its eight.
+    expect(parse(`${V6('2c', '00 04')} 06 00 0008`)).toBe(OUTCOME.MALFORMED);
+    expect(parse(`${V6('2c', '00 08')} 06 00 0008`, 48)).toBe(OUTCOME.TRUNCATED);
+    // A first fragment may end anywhere, also within a second fragment header.
+    expect(parse(`${V6('2c', '00 0c')} 2c 00 0001 00000001 06 00 0000`)).toBe(OUTCOME.FRAGMENT);
+  });
+
   it('reads ICMPv6 only over IPv6 and ICMP only over IPv4', () => {
     expect(parse(`${V4('3a', '00 1c')} 80 00 00 00 00 00 00 00`)).toBe(OUTCOME.OK);
     expect(packet).toMatchObject({ protocol: 58, type: 0 });
@@ -95,9 +108,34 @@ describe('a packet parser', () => {
     expect(packet).toMatchObject({ protocol: 1, type: 0 });
   });
 
+  it('reads the ports of UDP, UDP-Lite and SCTP', () => {
+    for (const [protocol, header] of [
+      ['11', '30 39 00 35 00 08 00 00'],
+      ['88', '30 39 00 35 00 08 00 00'],
+      ['84', '30 39 00 35 01020304 05060708'],
+    ] as const) {
+      const size = header.replaceAll(' ', '').length / 2;
+      const lengths = [20 + size, size].map((n) => `00 ${n.toString(16).padStart(2, '0')}`) as [string, string];
+      const ports = { protocol: Number.parseInt(protocol, 16), transport: true, sourcePort: 12345, targetPort: 53 };
+      expect(parse(V4(protocol, lengths[0]) + header)).toBe(OUTCOME.OK);
+      expect(packet).toMatchObject({ family: 4, ...ports });
+      expect(parse(V6(protocol, lengths[1]) + header)).toBe(OUTCOME.OK);
+      expect(packet).toMatchObject({ family: 6, ...ports });
+      // A byte less: cut on the way, or by the packet's own length.
+      const whole = hex(V4(protocol, lengths[0]) + header);
+      expect(packet.parse(whole, 0, whole.length - 1, whole.length)).toBe(OUTCOME.TRUNCATED);
+      expect(packet).toMatchObject({ transport: false, sourcePort: 0, targetPort: 0 });
+      whole[3] = (whole[3] as number) - 1;
+      expect(packet.parse(whole, 0, whole.length)).toBe(OUTCOME.MALFORMED);
+      expect(parse(`${V4(protocol, '00 1b', '20 00')} 30 39 00 35 00 08 00`)).toBe(OUTCOME.FRAGMENT);
+      expect(parse(V4(protocol, lengths[0], '00 01') + header)).toBe(OUTCOME.FRAGMENT);
+      expect(packet).toMatchObject({ transport: false, targetPort: 0 });
+    }
+  });
+
   it('forgets the packet before', () => {
     parse(V4('06', '00 28') + SYN);
-    parse(`${V4('11', '00 1c')} 30 39 00 35 00 08 00 00`);
-    expect(packet).toMatchObject({ protocol: 17, sourcePort: 0, targetPort: 0, flags: 0 });
+    parse(`${V4('2f', '00 1c')} 30 39 00 35 00 08 00 00`);
+    expect(packet).toMatchObject({ protocol: 47, transport: false, sourcePort: 0, targetPort: 0, flags: 0 });
   });
 });

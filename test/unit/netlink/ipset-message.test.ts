@@ -93,6 +93,7 @@ describe.runIf(LITTLE_ENDIAN)('ipset messages', () => {
       counters: true,
       maxelem: 65_536,
       hashsize: 1024,
+      netmask: null,
       elements: 7,
       references: 2,
     });

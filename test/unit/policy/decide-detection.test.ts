@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Detection } from '../../../src/filter/detection.js';
+import type { Decision } from '../../../src/policy/ban.js';
 import { decideDetection } from '../../../src/policy/decide-detection.js';
+import { PastBans } from '../../../src/policy/past-bans.js';
+import { admitted } from '../../../src/policy/repeat.js';
 import { contextFor, type Setting } from './support.js';
 
 const NOW = Date.UTC(2026, 10, 23, 12);
@@ -96,5 +99,83 @@ describe('decideDetection', () => {
 
   it('only records in observe mode', () => {
     expect(on({}, { mode: 'observe' })).toMatchObject({ kind: 'would_ban', ban: { prefix: '203.0.113.66' } });
+  });
+
+  describe('with proof by connection tracking', () => {
+    const proof = { proof: 'conntrack', knownGood: false, ban: 86_400 } as const;
+
+    it('bans for the fleet, and as long as the detector says', () => {
+      const decision = on({ ...proof, window: 60, detector: 'port_scan' });
+      expect(decision).toMatchObject({
+        kind: 'ban',
+        ban: {
+          prefix: '203.0.113.66',
+          until: NOW + 86_400_000,
+          proven: true,
+          flowStart: NOW - 60_000,
+          record: { scope: 'fleet', proof: 'conntrack', role: 'inbound', source: 'filter', policy: 'port_scan' },
+        },
+      });
+      expect(decision.steps).toContainEqual({
+        check: 'evidence',
+        result: 'conntrack',
+        detail: expect.stringContaining('completed'),
+      });
+      expect(decision.steps.map(({ check }) => check)).not.toContain('cap');
+      expect(on({ ...proof, source: '2001:db8:66::66' })).toMatchObject({
+        kind: 'ban',
+        ban: { prefix: '2001:db8:66::66', proven: true, record: { scope: 'fleet' } },
+      });
+    });
+
+    it.each([
+      ['a /64', { source: '2001:db8:66::/64' }, 'more than one host'],
+      ['a client that was known good', { knownGood: true }, 'good client before'],
+      ['a client of which nothing tells', { knownGood: null }, 'nothing tells'],
+    ] as const)('bans %s as without it: short, and on this host only', (_, over, why) => {
+      const decision = on({ ...proof, ...over });
+      expect(decision).toMatchObject({
+        kind: 'ban',
+        ban: { until: NOW + 600_000, proven: false, flowStart: null, record: { scope: 'host', proof: null } },
+      });
+      expect(decision.steps).toContainEqual({
+        check: 'evidence',
+        result: 'unproven',
+        detail: expect.stringContaining(why),
+      });
+    });
+
+    it('says of unproven ones that the source was a good client before', () => {
+      expect(on({ knownGood: true }).steps).toContainEqual({
+        check: 'evidence',
+        result: 'unproven',
+        detail: expect.stringContaining('within the last day'),
+      });
+    });
+
+    it.each([
+      ['8.8.8.8', 'infrastructure', { without: ['infrastructure'] }],
+      ['10.1.1.1', 'home', {}],
+      ['203.0.113.66', 'allowed', { allowed: ['203.0.113.66/32'] }],
+      ['198.51.100.1', 'this_machine', { own: ['198.51.100.1'] }],
+    ] as const)('refuses %s as %s all the same', (source, cause, setting) => {
+      expect(on({ ...proof, source }, setting)).toMatchObject({ kind: 'refused', cause });
+    });
+
+    it('is longer for a repeat offender, and an unproven one is not', () => {
+      const context = contextFor({
+        now: NOW + 100,
+        repeatOffenders: { multiply: [1, 5], forgetAfter: 30 * 86_400, neverOver: 90 * 86_400 },
+      });
+      const limits = { admit: (decision: Decision) => decision };
+      const bannedFor = (detection: Partial<Detection>) => {
+        const past = new PastBans(10);
+        past.set('203.0.113.66', [{ prefix: '203.0.113.66', madeAt: NOW - 2 * 86_400_000, until: NOW - 86_400_000 }]);
+        const decision = admitted(decideDetection({ ...SYN, ...detection }, context), past, context, limits);
+        return decision.kind === 'ban' ? (decision.ban.until - NOW) / 1000 : decision.kind;
+      };
+      expect(bannedFor(proof)).toBe(5 * 86_400);
+      expect(bannedFor({ ban: 86_400 })).toBe(600);
+    });
   });
 });

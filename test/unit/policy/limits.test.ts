@@ -182,6 +182,32 @@ describe('BanLimits', () => {
       expect(limits.state).toMatchObject({ reached: null, lastMinute: 0, knownGoodShare: 0 });
     });
 
+    it('is in force again when somebody tells, and off when nobody does any more', () => {
+      let tells: ((prefix: string) => boolean) | null = null;
+      const world = { now: 5_000_000 };
+      const limits = new BanLimits({
+        newBansPerMinute: 1000,
+        totalBans: 1_000_000,
+        knownGoodShare: 0.1,
+        whenReached: 'stop_and_alert',
+        clock: { monotonic: () => world.now },
+        isBanned: () => false,
+        total: () => 0,
+        get isKnownGood() {
+          return tells;
+        },
+      });
+      const kindOf = (n: number) => limits.admit(ban(address(n))).kind;
+      expect(limits.state.knownGoodShare).toBe('unknown');
+      expect(new Set(many.slice(0, 50).map(kindOf))).toEqual(new Set(['ban']));
+      tells = () => true;
+      world.now += MINUTE;
+      expect(many.slice(50, 60).map(kindOf)).toEqual([...Array(9).fill('ban'), 'would_ban']);
+      expect(limits.state).toMatchObject({ reached: 'known_good_share', knownGoodShare: 1 });
+      tells = null;
+      expect(limits.state.knownGoodShare).toBe('unknown');
+    });
+
     it('is off, and says unknown, while nothing tells who they are', () => {
       const { limits, kindOf } = setUp(1000, 1_000_000, { knownGoodShare: 0.1 });
       expect(new Set(many.map(kindOf))).toEqual(new Set(['ban']));

@@ -291,7 +291,7 @@ describe('for any alert and any policy', () => {
     );
   });
 
-  it('no detection bans anybody protected, nor for long, nor for the fleet', () => {
+  it('no detection bans anybody protected, and none without proof for long or for the fleet', () => {
     const source = fc.oneof(
       anywhere.map(String),
       anywhere.map((text) => (text.includes(':') ? `${text}/64` : `${text}/32`)),
@@ -299,9 +299,12 @@ describe('for any alert and any policy', () => {
     );
     const detector = fc.constantFrom('syn_rate' as const, 'icmp_rate' as const, 'port_scan' as const);
     const ban = fc.constantFrom(0, -5, 1, 600, 1e9, Number.POSITIVE_INFINITY, Number.NaN);
+    const proof = fc.constantFrom(null, 'conntrack' as const);
+    const knownGood = fc.constantFrom(null, true, false);
     let bans = 0;
+    let proven = 0;
     fc.assert(
-      fc.property(source, detector, ban, fc.nat(1e6), (from, name, seconds, count) => {
+      fc.property(source, detector, ban, fc.nat(1e6), proof, knownGood, (from, name, seconds, count, told, good) => {
         const detection = {
           detector: name,
           source: from,
@@ -310,18 +313,25 @@ describe('for any alert and any policy', () => {
           window: 3,
           at: T,
           ban: seconds,
-          proof: null,
-          knownGood: null,
+          proof: told,
+          knownGood: good,
         };
         const decision = decideDetection(detection, base);
         if (decision.kind === 'ban') {
           bans += 1;
-          expect(decision.ban.record.scope).toBe('host');
+          const mayBeProven = told !== null && good === false && !decision.ban.prefix.includes('/');
+          if (mayBeProven) proven += 1;
+          expect(decision.ban.proven).toBe(mayBeProven);
+          expect(decision.ban.record).toMatchObject({
+            scope: mayBeProven ? 'fleet' : 'host',
+            proof: mayBeProven ? 'conntrack' : null,
+          });
         }
         safe(decision);
       }),
       { numRuns: 5000 },
     );
     expect(bans).toBeGreaterThan(100);
+    expect(proven).toBeGreaterThan(10);
   });
 });
