@@ -5,7 +5,7 @@
 const KINDS = 8;
 /** One IPv4 packet in `ONE_IN` is of one of `SOURCES_AGAIN` sources. */
 const ONE_IN = 16;
-const SOURCES_AGAIN = 4096;
+const SOURCES_AGAIN = 64;
 
 export class RandomPackets {
   /** The packet made last. */

@@ -218,7 +218,7 @@ export interface Held {
  */
 export async function lookInKernel(config: Config, prefix: Prefix): Promise<Held> {
   return withoutDaemon(config, async (rules, backend) => {
-    const verified = await rules.verify();
+    const verified = await rules.verify('raw');
     if (verified !== 'ok') return { banned: null, allowed: false, rules: 'missing' };
     const banned = await backend.find('ban', prefix);
     return { banned, allowed: (await backend.find('allow', prefix)) !== null, rules: 'in place' };

@@ -113,7 +113,10 @@ export async function statusOf(parts: Omit<Parts, 'services'>): Promise<DaemonSt
  * Packets that the queue rules matched and no worker judged: nobody was bound to
  * the queue, or the queue was full. What the workers know of that is a part of it.
  */
-function passedQueue({ queued }: QueueCounts, queue: QueueHealth): number {
+export function passedQueue(
+  { queued }: Pick<QueueCounts, 'queued'>,
+  queue: Pick<QueueHealth, 'packets' | 'queueDropped' | 'userDropped' | 'queueLength' | 'unfiltered'>,
+): number {
   const seen = queue.packets + queue.queueDropped + queue.userDropped + queue.queueLength;
   return Math.max(queue.unfiltered, queued - seen);
 }

@@ -9,7 +9,7 @@ const UNITS: readonly (readonly [name: string, length: number])[] = [
 ];
 /** xt_hashlimit counts in whole microseconds a packet. */
 const FASTEST = 1_000_000;
-const DEFAULT_BURST = 5;
+const LEAST_BURST = 5;
 
 /** A rate as xt_hashlimit keeps it, and as `iptables-save` then prints it. */
 interface KeptRate {
@@ -61,9 +61,8 @@ export interface HashLimit {
  */
 export function hashLimit({ family, name, when, perSecond, per, most }: HashLimit): string {
   const rate = keptRate(perSecond);
-  const burst = Math.max(DEFAULT_BURST, Math.ceil(Math.min(FASTEST, perSecond) / 10));
-  const words = ['-m hashlimit', `--hashlimit-${when} ${rate.text}`];
-  if (burst !== DEFAULT_BURST) words.push(`--hashlimit-burst ${burst}`);
+  const burst = Math.max(LEAST_BURST, Math.ceil(Math.min(FASTEST, perSecond) / 10));
+  const words = ['-m hashlimit', `--hashlimit-${when} ${rate.text}`, `--hashlimit-burst ${burst}`];
   if (per !== undefined) words.push(`--hashlimit-mode ${per === 'source' ? 'srcip' : 'dstip,dstport'}`);
   words.push(`--hashlimit-name barricata-${name}${family}-${rate.period}`);
   if (per !== undefined && most !== undefined) {

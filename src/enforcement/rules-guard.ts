@@ -93,8 +93,14 @@ export class RulesGuard implements Service {
 
   async #look(): Promise<void> {
     if (this.#outdated) {
-      await this.#install();
+      // Told again meanwhile, it stays outdated.
       this.#outdated = false;
+      try {
+        await this.#install();
+      } catch (error) {
+        this.#outdated = true;
+        throw error;
+      }
       return;
     }
     const token = this.#o.token();

@@ -1,5 +1,5 @@
 import type { FilterConfig } from '../config/config.js';
-import type { DetectorName } from './detection.js';
+import type { Detection, DetectorName } from './detection.js';
 import {
   type Endpoints,
   type KnownConnections,
@@ -20,6 +20,15 @@ const RECORDS = 65_536;
 const LIST_BYTES = 2 << 20;
 /** A completed connection belongs to a scan that began at most so much later, ms. */
 const SAME_RUN_MS = 100;
+/** So long after a scan was reported a connection of it may still be completed, ms; and so many wait for that. */
+const PROOF_WITHIN_MS = 1000;
+const PROOF_WAITING = 64;
+/**
+ * With so many stray ACKs somebody may be guessing the number that completes a
+ * connection in another's name: one in 65,000 is taken, and half of the others are
+ * invalid to connection tracking and seen here.
+ */
+const GUESSES = 16;
 const PORTS = 0;
 const HOSTS = 1;
 
@@ -56,6 +65,9 @@ export class Attempts {
   readonly #connections: KnownConnections | null;
   readonly #report: Report;
   #blindUntil = Number.NEGATIVE_INFINITY;
+  /** Scans and sweeps that were reported without proof, the latest last. */
+  readonly #unproven: { readonly of: Endpoints; readonly at: number; readonly found: Omit<Detection, 'at'> }[] = [];
+  #now = 0;
 
   constructor(
     config: Pick<FilterConfig, 'syn' | 'scan' | 'slowScan' | 'sweep'>,
@@ -103,6 +115,7 @@ export class Attempts {
 
   /** An attempt to connect by TCP. @param now milliseconds in 32 bits */
   connect(packet: Endpoints & { readonly targetPort: number }, now: number): Verdict {
+    this.#now = now;
     this.#sources.enter(packet, now, this.#syn !== null, packet.targetPort, hostValue(packet));
     let verdict: Verdict = VERDICT.ACCEPT;
     if (this.#syn !== null) {
@@ -116,6 +129,7 @@ export class Attempts {
 
   /** A first packet of another kind, which touches a port or a protocol. @param value see `portValue` */
   probe(packet: Endpoints, value: number, now: number): Verdict {
+    this.#now = now;
     this.#sources.enter(packet, now, false, value, hostValue(packet));
     return this.#touch(packet, value);
   }
@@ -149,13 +163,33 @@ export class Attempts {
     return level;
   }
 
+  /** An ACK of a source that belongs to no conversation. */
+  stray(packet: Endpoints, now: number): void {
+    if (this.#sources.enterKnown(packet, now)) this.#sources.stray();
+  }
+
   /** A connection was completed: nothing of it counts any more. */
   completed(connection: Endpoints & { readonly targetPort: number }, now: number): void {
     if (!this.#sources.enterKnown(connection, now)) return;
     this.#sources.completed();
     if (this.#syn !== null) this.#sources.takeBack();
-    this.#sources.untouch(PORTS, connection.targetPort);
+    const isOfScan = this.#sources.untouch(PORTS, connection.targetPort);
     this.#sources.untouch(HOSTS, hostValue(connection));
+    if (isOfScan && this.#unproven.length > 0 && this.#sources.strays < GUESSES) this.#proveLate(connection, now);
+  }
+
+  /**
+   * Of a fast scan the first packets are judged, and the scan is reported, before
+   * any connection can be completed. One that is completed right after and began
+   * within the scan proves it all the same, and it is reported once more.
+   */
+  #proveLate(connection: Endpoints, now: number): void {
+    const at = this.#unproven.findIndex(({ of }) => isSameSource(of, connection));
+    const late = this.#unproven[at];
+    if (late === undefined) return;
+    this.#unproven.splice(at, 1);
+    if (((now - late.at) | 0) > PROOF_WITHIN_MS || this.#connections?.isKnownGood(connection) !== false) return;
+    this.#report({ ...late.found, proof: 'conntrack', knownGood: false });
   }
 
   /** It was lost which connections were completed: what counts of the last while may have been. */
@@ -170,12 +204,13 @@ export class Attempts {
   #proof(packet: Endpoints): 'conntrack' | null {
     const connections = this.#connections;
     if (connections?.known !== true || this.#sources.wholeNet) return null;
+    if (this.#sources.strays >= GUESSES) return null;
     if (this.#sources.sinceCompleted > this.#sources.oldest + SAME_RUN_MS) return null;
     return connections.isKnownGood(packet) === false ? 'conntrack' : null;
   }
 
   #tell(detector: DetectorName, packet: Endpoints, threshold: Threshold, proof: 'conntrack' | null): void {
-    this.#report({
+    const found = {
       detector,
       source: sourceText(packet, this.#sources.wholeNet),
       target: targetText(packet),
@@ -184,8 +219,24 @@ export class Attempts {
       ban: threshold.banMs / 1000,
       proof,
       knownGood: knownGoodOf(packet, this.#connections),
-    });
+    };
+    this.#report(found);
+    if (detector === 'syn_rate' || proof !== null || this.#sources.wholeNet) return;
+    const { family, source0, source1, source2, source3, target0, target1, target2, target3 } = packet;
+    const of = { family, source0, source1, source2, source3, target0, target1, target2, target3 };
+    this.#unproven.push({ of, at: this.#now, found });
+    if (this.#unproven.length > PROOF_WAITING) this.#unproven.shift();
   }
+}
+
+function isSameSource(a: Endpoints, b: Endpoints): boolean {
+  return (
+    a.family === b.family &&
+    a.source0 === b.source0 &&
+    a.source1 === b.source1 &&
+    a.source2 === b.source2 &&
+    a.source3 === b.source3
+  );
 }
 
 /** A destination as one value; two of them may look alike once in four billion. */

@@ -129,8 +129,8 @@ export class DistinctLists {
     this.oldestLong = oldestLong;
   }
 
-  /** Forgets a value. */
-  remove(list: number, value: number): void {
+  /** Forgets a value; false when it was not there. */
+  remove(list: number, value: number): boolean {
     const from = list * this.#places;
     const last = from + (this.#counts[list] as number) - 1;
     for (let i = from; i <= last; i++) {
@@ -138,7 +138,8 @@ export class DistinctLists {
       this.#values[i] = this.#values[last] as number;
       this.#times[i] = this.#times[last] as number;
       this.#counts[list] = last - from;
-      return;
+      return true;
     }
+    return false;
   }
 }

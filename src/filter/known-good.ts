@@ -1,5 +1,6 @@
 import type { Prefix } from '../net/prefix.js';
 import type { Connection } from '../netlink/conntrack-event.js';
+import { clientsIn, FILTER_WORDS, holds, insert } from './client-filter.js';
 import { SipHash } from './sip-hash.js';
 
 /**
@@ -14,8 +15,9 @@ import { SipHash } from './sip-hash.js';
  *
  * The clients, IPv6 by /64, lie in nine Bloom filters of three hours each, so that
  * one is remembered for 24 to 27 hours. With 100,000 clients in each of the nine,
- * 0.6 % of strangers are taken for known good (0.07 % for each filter), with
- * 200,000 it is 22 %; taking one for known good only ever makes a decision milder.
+ * 0.6 % of strangers are taken for known good (measured; 0.07 % for each filter),
+ * with the 131,072 at which a filter is full 2.8 %. While the filter of now is full,
+ * of whoever is in none it is unknown whether it is good.
  *
  * A client enters its filter `DELAY_MS` after the connection, so that what it
  * completes within an offence does not excuse the offence.
@@ -39,6 +41,8 @@ const CONTROL = {
   LISTENING: 2,
   /** Second of the epoch (unsigned) at which events were lost last; 0 = never. */
   LOST: 3,
+  /** 1 while the filter of now takes nobody in any more. */
+  FULL: 4,
 } as const;
 
 const ENTRIES = 65_536;
@@ -49,10 +53,8 @@ const ASSURED_FOR = 10 * 60 * TICKS_A_SECOND;
 
 export const FILTERS = 9;
 export const PERIOD_MS = 3 * 3_600_000;
-/** 192 KiB. */
-const FILTER_WORDS = 49_152;
-const FILTER_BITS = FILTER_WORDS * 32;
-const BITS_PER_CLIENT = 8;
+/** Clients of one filter. With more, strangers would be taken for them too often, and somebody could see to that. */
+export const MOST_CLIENTS = 131_072;
 
 /** The oldest waiting client enters early when this many wait; powers of two. */
 const PENDING = 16_384;
@@ -65,7 +67,7 @@ const UNSURE_AFTER_LOSS_S = 10 * 60;
 export function newKnownGoodMemory(key: readonly [number, number]): KnownGoodMemory {
   const words = (count: number) => new Int32Array(new SharedArrayBuffer(4 * count));
   const memory = {
-    control: words(4),
+    control: words(5),
     connections: words(ENTRIES * ENTRY_WORDS),
     periods: words(FILTERS),
     clients: words(FILTERS * FILTER_WORDS),
@@ -129,6 +131,7 @@ export class KnownGood {
       const age = current - Atomics.load(memory.periods, filter);
       if (age >= 0 && age < FILTERS && holds(memory.clients, filter, hash.h0, hash.h1)) return true;
     }
+    if (Atomics.load(memory.control, CONTROL.FULL) === 1) return null;
     const lost = Atomics.load(memory.control, CONTROL.LOST) >>> 0;
     return lost !== 0 && now / 1000 - lost < UNSURE_AFTER_LOSS_S ? null : false;
   }
@@ -165,8 +168,9 @@ export class KnownGoodWriter extends KnownGood {
   /** Places handed out, and how many of them were dealt with. */
   #in = 0;
   #out = 0;
-  /** The filter of now; -1 before the first `tick`. */
+  /** The filter of now, -1 before the first `tick`, and the clients in it. */
   #filter = -1;
+  #clients = 0;
 
   /** Whether events are read from now on. */
   listening(isListening: boolean): void {
@@ -190,20 +194,27 @@ export class KnownGoodWriter extends KnownGood {
 
   /** Lets in whoever waited long enough, and begins the filter of the next three hours when it is time. */
   tick(nowMs: number): void {
-    const { periods, clients } = this.memory;
     const period = Math.floor(nowMs / PERIOD_MS);
-    this.#filter = period % FILTERS;
-    if (periods[this.#filter] !== period) {
-      Atomics.store(periods, this.#filter, 0);
-      clients.fill(0, this.#filter * FILTER_WORDS, (this.#filter + 1) * FILTER_WORDS);
-      Atomics.store(periods, this.#filter, period);
-    }
+    if (this.#filter !== period % FILTERS || this.memory.periods[this.#filter] !== period) this.#begin(period);
     while (this.#out < this.#in) {
       const waited = nowMs - (this.#pendingSince[this.#out & (PENDING - 1)] as number);
       // A clock that was set back keeps nobody out.
       if (waited >= 0 && waited < DELAY_MS) break;
       this.#enter();
     }
+  }
+
+  /** Goes on with the filter of this period, which a writer before this one may have begun. */
+  #begin(period: number): void {
+    const { control, periods, clients } = this.memory;
+    this.#filter = period % FILTERS;
+    if (periods[this.#filter] !== period) {
+      Atomics.store(periods, this.#filter, 0);
+      clients.fill(0, this.#filter * FILTER_WORDS, (this.#filter + 1) * FILTER_WORDS);
+      Atomics.store(periods, this.#filter, period);
+    }
+    this.#clients = clientsIn(clients, this.#filter);
+    Atomics.store(control, CONTROL.FULL, this.#clients < MOST_CLIENTS ? 0 : 1);
   }
 
   #remember(h0: number, h1: number, tick: number): void {
@@ -249,9 +260,16 @@ export class KnownGoodWriter extends KnownGood {
   }
 
   #enter(): void {
-    const slot = this.#out & (PENDING - 1);
+    const { control, clients } = this.memory;
+    const at = 2 * (this.#out & (PENDING - 1));
     this.#out += 1;
-    insert(this.memory.clients, this.#filter, this.#pending[2 * slot] as number, this.#pending[2 * slot + 1] as number);
+    const h0 = this.#pending[at] as number;
+    const h1 = this.#pending[at + 1] as number;
+    if (holds(clients, this.#filter, h0, h1)) return;
+    if (this.#clients < MOST_CLIENTS) {
+      insert(clients, this.#filter, h0, h1);
+      this.#clients += 1;
+    } else Atomics.store(control, CONTROL.FULL, 1);
   }
 }
 
@@ -283,27 +301,4 @@ function tickOf(ms: number): number {
 /** Where the bucket of a hash begins. */
 function bucketOf(h0: number): number {
   return (h0 & (ENTRIES / BUCKET - 1)) * BUCKET * ENTRY_WORDS;
-}
-
-/** Bit `i` of a client in a filter: double hashing (Kirsch and Mitzenmacher), with an odd step. */
-function bitOf(h0: number, h1: number, i: number): number {
-  return ((h0 + Math.imul(i, h1 | 1)) >>> 0) % FILTER_BITS;
-}
-
-function holds(clients: Int32Array, filter: number, h0: number, h1: number): boolean {
-  const base = filter * FILTER_WORDS;
-  for (let i = 0; i < BITS_PER_CLIENT; i++) {
-    const bit = bitOf(h0, h1, i);
-    if (((clients[base + (bit >>> 5)] as number) & (1 << (bit & 31))) === 0) return false;
-  }
-  return true;
-}
-
-function insert(clients: Int32Array, filter: number, h0: number, h1: number): void {
-  const base = filter * FILTER_WORDS;
-  for (let i = 0; i < BITS_PER_CLIENT; i++) {
-    const bit = bitOf(h0, h1, i);
-    const word = base + (bit >>> 5);
-    clients[word] = (clients[word] as number) | (1 << (bit & 31));
-  }
 }

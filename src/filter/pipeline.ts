@@ -190,7 +190,9 @@ export class Pipeline {
       this.#stealth.count(packet, this.#now, packet.targetPort);
       return VERDICT.DROP;
     }
-    if ((state & (SYN | RST)) === 0 && this.#monotonic >= this.#settledAt) this.#ack?.probe(packet, this.#now);
+    if ((state & (SYN | RST)) !== 0) return VERDICT.ACCEPT;
+    this.#attempts?.stray(packet, this.#now);
+    if (this.#monotonic >= this.#settledAt) this.#ack?.probe(packet, this.#now);
     return VERDICT.ACCEPT;
   }
 

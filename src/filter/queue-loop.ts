@@ -1,6 +1,6 @@
 import { messageOf } from '../base/errors.js';
 import type { AddressWords } from '../net/address.js';
-import { ALIVE_TIMEOUT, refreshAlive } from '../netlink/alive.js';
+import { refreshAlive } from '../netlink/alive.js';
 import { NetlinkError } from '../netlink/errors.js';
 import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
@@ -18,8 +18,8 @@ import { CONTROL, COUNTER, type WorkerInput, type WorkerMessage } from './shared
 /** Detections wait at most this long for company while packets keep coming. */
 const POST_EVERY_MS = 5;
 const BEAT_EVERY_MS = 1000;
-/** A worker that made no progress for this long hangs: no heartbeat from anyone. */
-const STALE_MS = ALIVE_TIMEOUT * 500;
+/** A worker that made no progress for this long hangs: no heartbeat from anyone, so that 4 s later packets pass. */
+const STALE_MS = 800;
 /** A stop gives verdicts for what waits, for at most this long. */
 const DRAIN_MS = 1000;
 /** Seconds that the kernel limits a flooded service for after it was last told so. */

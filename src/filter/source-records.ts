@@ -32,6 +32,9 @@ const HAS_COMPLETED = 1 << 8;
 const HAS_FIRST = 1 << 9;
 /** The events are in more than one part: `PARTS` holds them. Else all are in the one under way. */
 const HAS_PARTS = 1 << 11;
+/** From this bit on: stray ACKs, counted up to `MOST_STRAYS`. */
+const STRAYS = 16;
+const MOST_STRAYS = 31;
 /** Per list: the list of the pool plus 1. */
 const LISTS = 9;
 /** Per list: the one value touched while there is no list, and when. */
@@ -298,6 +301,17 @@ export class SourceRecords {
     const at = slot * WORDS;
     this.#words[at + FLAGS] = (this.#words[at + FLAGS] as number) | HAS_COMPLETED;
     this.#words[at + COMPLETED_AT] = now;
+  }
+
+  /** Counts an ACK that belongs to no conversation. */
+  stray(slot: number): void {
+    const at = slot * WORDS + FLAGS;
+    if (this.strays(slot) < MOST_STRAYS) this.#words[at] = (this.#words[at] as number) + (1 << STRAYS);
+  }
+
+  /** Stray ACKs since the source has its record, at most 31. */
+  strays(slot: number): number {
+    return ((this.#words[slot * WORDS + FLAGS] as number) >>> STRAYS) & MOST_STRAYS;
   }
 
   /** How long ago the source last completed a connection, ms; Infinity when it did not. */

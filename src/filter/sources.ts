@@ -267,9 +267,20 @@ export class Sources {
     if (this.#is6 && this.#net.slot >= 0) this.#net.records.takeBack(this.#net.slot);
   }
 
-  untouch(which: 0 | 1, value: number): void {
-    this.#own.touches[which]?.remove(this.#own.slot, value);
+  /** Takes a value back; false when the address had not touched it. */
+  untouch(which: 0 | 1, value: number): boolean {
+    const was = this.#own.touches[which]?.remove(this.#own.slot, value) ?? false;
     if (this.#is6 && this.#net.slot >= 0) this.#net.touches[which]?.remove(this.#net.slot, value);
+    return was;
+  }
+
+  /** Counts an ACK that belongs to no conversation. */
+  stray(): void {
+    this.#own.records.stray(this.#own.slot);
+  }
+
+  get strays(): number {
+    return this.#own.slot < 0 ? 0 : this.#own.records.strays(this.#own.slot);
   }
 
   completed(): void {
@@ -278,7 +289,7 @@ export class Sources {
 
   /** How long ago the source last completed a connection, ms; Infinity when it is not known to have. */
   get sinceCompleted(): number {
-    return this.#own.records.sinceCompleted(this.#own.slot, this.#now);
+    return this.#own.slot < 0 ? Number.POSITIVE_INFINITY : this.#own.records.sinceCompleted(this.#own.slot, this.#now);
   }
 
   #forgiveNet(which: 0 | 1): void {

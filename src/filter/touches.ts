@@ -83,12 +83,13 @@ export class Touches {
     this.#records.weigh(slot, Math.min(lists.held, HEAVIEST) * WEIGHT_MS);
   }
 
-  remove(slot: number, value: number): void {
+  /** Forgets a value; false when it was not there. */
+  remove(slot: number, value: number): boolean {
     const list = this.#records.list(slot, this.#which);
-    if (list !== 0) this.#lists.remove(list - 1, value);
-    else if (this.#records.hasFirst(slot, this.#which) && this.#records.first(slot, this.#which) === value) {
-      this.#records.forgetFirst(slot, this.#which);
-    }
+    if (list !== 0) return this.#lists.remove(list - 1, value);
+    if (!this.#records.hasFirst(slot, this.#which) || this.#records.first(slot, this.#which) !== value) return false;
+    this.#records.forgetFirst(slot, this.#which);
+    return true;
   }
 
   clear(slot: number): void {

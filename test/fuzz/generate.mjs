@@ -6,7 +6,7 @@
 
 export const LONGEST = 1400;
 const TYPES = [0, 3, 8, 11, 13, 128, 129, 133, 135, 136, 2];
-const FLAGS = [0, 1, 2, 3, 4, 16, 18, 20, 24, 41, 0xc2, 0xff];
+const FLAGS = [0, 1, 2, 2, 2, 2, 3, 4, 16, 18, 20, 24, 41, 0xc2, 0xff];
 const PROTOCOLS = [6, 6, 6, 6, 17, 17, 1, 58, 132, 136, 47, 50, 59, 89, 255];
 const EXTENSIONS = [0, 43, 44, 51, 60];
 /** Numbers at which length fields go wrong. */
@@ -118,7 +118,7 @@ export class Packets {
     for (let i = 0; i < size + data; i++) b[at + i] = r.word();
     if ([6, 17, 132, 136].includes(protocol)) {
       this.#short(at, r.once(2) ? 40_000 : r.below(65_536));
-      this.#short(at + 2, r.once(2) ? r.pick([22, 80, 443, 53, 0, 65_535]) : r.below(2048));
+      this.#short(at + 2, r.once(2) ? r.pick([80, 80, 80, 80, 22, 443, 53, 0, 65_535]) : r.below(2048));
     }
     if (protocol === 6) {
       b[at + 12] = (size / 4) << 4;

@@ -190,7 +190,7 @@ function packetMessage(random, id) {
   if (random.once(2)) between.push(...attribute(MARK_IN, be32(random.word())));
   if (random.once(4)) between.push(...attribute(TIMESTAMP, new Array(16).fill(9)));
   if (random.once(4)) between.push(...attribute(5 + random.below(4), be32(random.below(9))));
-  const wireLength = cut ? random.pick([payload.length, 1500, 65_600, 0xffffffff]) : payload.length;
+  const wireLength = cut ? random.pick([payload.length, 0, 1500, 65_600, 0xffffffff]) : payload.length;
   if (cut) between.push(...attribute(CAP_LEN, be32(wireLength)));
   const head = [2, 0, 0, 100, ...attribute(PACKET_HDR, [...be32(id), 8, 0, 0])];
   const built = (body) => message(PACKET, [...head, ...body]);

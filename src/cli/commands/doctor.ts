@@ -155,7 +155,7 @@ async function machine(config: Config | null): Promise<Finding[]> {
 }
 
 /** Without it nothing is wrong, but nothing of the packet filter is proven either. */
-function connectionTracking(status: ConntrackStatus | null): Finding[] {
+export function connectionTracking(status: ConntrackStatus | null): Finding[] {
   const check = 'conntrack';
   if (status === null)
     return [warn(check, 'the kernel tracks no connections: no detection is ever proven', 'modprobe nf_conntrack')];

@@ -23,6 +23,7 @@ it('the packet filter is told when what it means changed, and only then', async 
     log,
     clock: { now: () => Date.UTC(2026, 10, 23) },
     facts: { reconfigured: () => undefined },
+    kernel: { reconfigured: () => undefined },
     filterPath: { reconfigured: () => (told += 1) },
     acts: { journal: { write: async () => undefined } },
   } as unknown as Parameters<ConfigSource['reload']>[0];

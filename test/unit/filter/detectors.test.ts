@@ -151,6 +151,41 @@ describe('proof', () => {
     }
   });
 
+  it('comes late, once, where the scan was faster than any connection can be completed', () => {
+    const bench = new Bench({ scan: PORTS });
+    bench.known = true;
+    scan(bench, SCANNER);
+    expect(bench.found).toMatchObject([{ proof: null }]);
+    bench.pass(1);
+    // Begun after the scan was reported, and of somebody else: neither is of the scan.
+    bench.complete(SCANNER, 8080);
+    bench.complete('203.0.113.67', 17);
+    expect(bench.pipeline.take()).toEqual([]);
+    bench.complete(SCANNER, 17);
+    bench.complete(SCANNER, 18);
+    expect(bench.pipeline.take()).toMatchObject([
+      { detector: 'port_scan', source: `${SCANNER}/32`, proof: 'conntrack' },
+    ]);
+  });
+
+  it('is none where somebody may have guessed the number that completes a connection', () => {
+    const bench = new Bench({ scan: PORTS });
+    bench.send(syn(CUSTOMER, 80));
+    for (let i = 0; i < 20; i++) bench.send(tcp({ source: CUSTOMER, target: SERVER, port: 80, flags: ACK }));
+    bench.complete(CUSTOMER, 80);
+    scan(bench, CUSTOMER);
+    expect(bench.found).toMatchObject([{ detector: 'port_scan', proof: null }]);
+  });
+
+  it('does not come later than a second after', () => {
+    const bench = new Bench({ scan: PORTS });
+    bench.known = true;
+    scan(bench, SCANNER);
+    bench.pass(1500);
+    bench.complete(SCANNER, 17);
+    expect(bench.pipeline.take()).toEqual([]);
+  });
+
   it('is none that the source completed before, in whose name somebody may scan', () => {
     const bench = new Bench({ scan: PORTS });
     bench.connect(CUSTOMER, 443);

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { DELAY_MS, KnownGood, KnownGoodWriter, newKnownGoodMemory, PERIOD_MS } from '../../../src/filter/known-good.js';
+import {
+  DELAY_MS,
+  KnownGood,
+  KnownGoodWriter,
+  MOST_CLIENTS,
+  newKnownGoodMemory,
+  PERIOD_MS,
+} from '../../../src/filter/known-good.js';
 import { restoreState, savedState } from '../../../src/filter/known-good-state.js';
 import { parseWords } from '../../../src/net/address.js';
 import { prefix } from '../../../src/net/prefix.js';
@@ -210,9 +217,9 @@ describe('known good clients', () => {
       const { world, memory, completed, pass, reader } = setUp();
       for (let period = 0; period < 9; period++) {
         for (let n = 0; n < clients; n++) completed({ ...CUSTOMER, source0: (period << 20) + n });
-        pass(period === 8 ? DELAY_MS : PERIOD_MS);
+        pass(DELAY_MS);
+        if (period < 8) pass(PERIOD_MS - DELAY_MS);
       }
-      // The last of each three hours enter at the beginning of the next.
       expect([...memory.periods].sort()).toEqual(Array.from({ length: 9 }, (_, i) => T / PERIOD_MS + i));
       for (let n = 0; n < clients; n += 97) expect(reader.isKnownClient(4, (8 << 20) + n, 0)).toBe(true);
       expect(world.now).toBe(T + 8 * PERIOD_MS + DELAY_MS);
@@ -220,13 +227,54 @@ describe('known good clients', () => {
       for (let n = 0; n < 200_000; n++) if (reader.isKnownClient(4, 0x7f00_0000 + n, 0)) mistaken += 1;
       return mistaken / 200_000;
     };
-    const at100k = measured(100_000);
-    const at200k = measured(200_000);
-    console.log(`strangers taken for known good: ${at100k} at 100,000 clients a filter, ${at200k} at 200,000`);
-    expect(at100k).toBeGreaterThan(0.003);
-    expect(at100k).toBeLessThan(0.009);
-    expect(at200k).toBeLessThan(0.27);
+    const plain = measured(100_000);
+    const full = measured(MOST_CLIENTS);
+    console.log(`strangers taken for known good: ${plain} with 100,000 clients a filter, ${full} with all full`);
+    expect(plain).toBeGreaterThan(0.004);
+    expect(plain).toBeLessThan(0.009);
+    expect(full).toBeGreaterThan(0.02);
+    expect(full).toBeLessThan(0.035);
   }, 60_000);
+});
+
+describe('a filter of known good clients', () => {
+  const filled = (more: number) => {
+    const all = setUp();
+    for (let n = 0; n < MOST_CLIENTS + more; n++) all.completed({ ...CUSTOMER, source0: n });
+    all.pass(DELAY_MS);
+    return all;
+  };
+  const nobody = (reader: KnownGood) => reader.isKnownClient(4, -1, -1);
+
+  it('that is full takes nobody in, and whoever is in none may be good, until the next begins', () => {
+    // A few of them are taken for others that are in it, and so leave room.
+    const { reader, pass, completed } = filled(5000);
+    expect(reader.isKnownClient(4, 7, 0)).toBe(true);
+    expect(nobody(reader)).toBeNull();
+    completed(CUSTOMER);
+    pass(DELAY_MS);
+    expect(reader.isKnownClient(4, CUSTOMER.source0, 0)).toBeNull();
+    pass(PERIOD_MS);
+    expect(nobody(reader)).toBe(false);
+    completed(CUSTOMER);
+    pass(DELAY_MS);
+    expect(reader.isKnownClient(4, CUSTOMER.source0, 0)).toBe(true);
+  });
+
+  it('is known to be full, or not, to the worker that comes after', () => {
+    for (const [more, expected] of [
+      [5000, null],
+      [-20_000, false],
+    ] as const) {
+      const { memory, world, reader } = filled(more);
+      const next = new KnownGoodWriter(memory, () => world.now);
+      next.tick(world.now);
+      for (let n = 0; n < 10_000; n++) next.completed({ ...CUSTOMER, source0: -10 - n }, world.now);
+      world.now += DELAY_MS;
+      next.tick(world.now);
+      expect(nobody(reader)).toBe(expected);
+    }
+  });
 });
 
 describe('known good clients over a restart', () => {
