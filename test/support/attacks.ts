@@ -82,7 +82,7 @@ export const SCANS: readonly Attack[] = [
   nmap(`-sS --source-port 53 ${PORTS}`),
   nmap(`-sS -T4 -F -Pn`),
   nmap('-sS --max-rate 4 -Pn -p 1-120', { seenBy: ['slow_scan'], atMost: 80, within: 40_000 }),
-  nmap('-sS -Pn -p 1001-1006', { atMost: 120 }, NETWORK),
+  nmap('-sS -Pn -p 1001-1006', { seenBy: ['port_scan', 'host_sweep'], atMost: 120 }, NETWORK),
   nmap('-sS -Pn -p 23', sweep, NETWORK),
   nmap('-sn -PE', sweep, NETWORK),
   nmap('-sn', sweep, NETWORK),
@@ -120,10 +120,13 @@ export const RANDOM_SOURCES = hping('-S --rand-source -p 443 -i u100 -c 60000', 
   atMost: 60_000,
 });
 
-/** A stray ACK says something only when the rules, and conntrack with them, have been there for two minutes. */
+/**
+ * A stray ACK says something only when the rules, and conntrack with them, have been there for two
+ * minutes. Only answers that the server gave count, so that more packets pass.
+ */
 export const LATE: readonly Attack[] = [
-  nmap(`-sA ${PORTS}`, { seenBy: ['ack_scan'], atMost: 80 }),
-  nmap(`-sW ${PORTS}`, { seenBy: ['ack_scan'], atMost: 80 }),
-  nmap(`-sM ${PORTS}`, { seenBy: ['ack_scan', 'stealth_scan'], atMost: 80 }),
-  nmap(`-sA ${PORTS}`, { seenBy: ['ack_scan'], atMost: 80 }, SERVER6),
+  nmap(`-sA ${PORTS}`, { seenBy: ['ack_scan'], atMost: 200 }),
+  nmap(`-sW ${PORTS}`, { seenBy: ['ack_scan'], atMost: 200 }),
+  nmap(`-sM ${PORTS}`, { seenBy: ['ack_scan', 'stealth_scan'], atMost: 200 }),
+  nmap(`-sA ${PORTS}`, { seenBy: ['ack_scan'], atMost: 200 }, SERVER6),
 ];

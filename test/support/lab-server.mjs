@@ -17,7 +17,7 @@ const listening = [
       socket.on('data', (bytes) => socket.write(bytes));
       socket.write('hello\n');
     });
-    return new Promise((ready) => server.listen({ port, host: '::', backlog: 512 }, ready));
+    return new Promise((ready) => server.listen({ port, host: '::', backlog: 4096 }, ready));
   }),
 ];
 await Promise.all(listening);

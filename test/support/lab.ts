@@ -138,8 +138,8 @@ export class Lab {
   barricata: Barricata;
   readonly client: Host;
   readonly gateway: Host;
-  /** When it was asked to start. */
-  readonly began = performance.now();
+  /** performance.now() when Barricata had started. */
+  started = Number.POSITIVE_INFINITY;
   readonly peers: Peer[] = [];
   readonly #server: ChildProcess;
   #watch: ChildProcess | null = null;
@@ -178,6 +178,7 @@ export class Lab {
   async start(): Promise<void> {
     await this.barricata.start();
     await waitFor('the worker is alive', () => this.barricata.elements('barricata-alive4').size > 0, 5000);
+    this.started = performance.now();
   }
 
   /** Ends Barricata, with all that it left in the kernel, and puts another in its place, which is not started. */

@@ -1,5 +1,5 @@
-// New connections as fast as they are wanted: node rush.mjs HOST PORT EVERY_MS|xPARALLEL ODD_MS. Each is reset as soon
-// as it is open. Ten times a second prints { at, done, odd: [{ at, ms, ok }] }: how many ended since, and those that
+// New connections as fast as they are wanted: node rush.mjs HOST PORT EVERY_MS|xPARALLEL ODD_MS. Each waits for the
+// greeting and is reset then. Ten times a second prints { at, done, odd: [{ at, ms, ok }] }: how many ended since, and those that
 // failed or took ODD_MS or longer. A connection may take ten seconds; `ms` is how long it has.
 import { connect } from 'node:net';
 
@@ -22,7 +22,7 @@ function attempt(then) {
     socket.destroy();
     end(false);
   });
-  socket.on('connect', () => {
+  socket.once('data', () => {
     socket.removeAllListeners('error');
     socket.on('error', () => {});
     socket.resetAndDestroy();

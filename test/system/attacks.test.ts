@@ -124,7 +124,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
   });
 
   describe('once the rules are two minutes old', () => {
-    beforeAll(() => waitFor('that', () => performance.now() - lab.began > ACK_GRACE_MS, ACK_GRACE_MS, 200), 130_000);
+    beforeAll(() => waitFor('that', () => performance.now() - lab.started > ACK_GRACE_MS, ACK_GRACE_MS, 200), 130_000);
 
     it.each(LATE.map((attack) => [attack.name, attack] as const))('%s', (_, attack) => asExpected(attack));
   });
