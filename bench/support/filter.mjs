@@ -2,8 +2,9 @@
 // what a worker and a pipeline are made with.
 import { randomInt } from 'node:crypto';
 import { parseConfig } from '../../dist/config/load.js';
+import { newKnownGoodMemory } from '../../dist/filter/known-good.js';
 import { Pipeline } from '../../dist/filter/pipeline.js';
-import { CONTROL, COUNTER, newProgressBoard, newQueueState } from '../../dist/filter/shared-state.js';
+import { CONTROL, COUNTER, newProgressBoard, newQueueState, sharedNumber } from '../../dist/filter/shared-state.js';
 
 export const workerUrl = new URL('../../dist/filter/queue-worker.js', import.meta.url);
 
@@ -20,6 +21,11 @@ export function workerInput(queue, backlog) {
     seed: randomInt(2 ** 32),
     state,
     board: newProgressBoard(1),
+    home: [],
+    queues: 1,
+    knownGood: newKnownGoodMemory([randomInt(2 ** 31), randomInt(2 ** 31)]),
+    settledAt: sharedNumber(0),
+    rejects: sharedNumber(0),
     keepAlive: false,
   };
 }
@@ -43,5 +49,5 @@ export function countsOf({ state: { counters } }) {
 
 /** The worker's pipeline without a queue. @param filter that of another configuration than the one as shipped */
 export function newPipeline(filter = parseConfig('', 'bench').filter) {
-  return new Pipeline(filter, randomInt(2 ** 32));
+  return new Pipeline({ config: filter, seed: randomInt(2 ** 32) });
 }

@@ -25,6 +25,8 @@ export class DistinctLists {
   readonly #values: Int32Array;
   readonly #times: Int32Array;
   readonly #counts: Int32Array;
+  /** Place of the oldest; the places of a list are a ring. */
+  readonly #heads: Int32Array;
   readonly #owners: Int32Array;
   readonly #free: Int32Array;
   #freeCount: number;
@@ -39,6 +41,7 @@ export class DistinctLists {
     this.#values = new Int32Array(lists * this.#places);
     this.#times = new Int32Array(lists * this.#places);
     this.#counts = new Int32Array(lists);
+    this.#heads = new Int32Array(lists);
     this.#owners = new Int32Array(lists);
     this.#free = new Int32Array(lists);
     for (let i = 0; i < lists; i++) this.#free[i] = lists - 1 - i;
@@ -64,7 +67,7 @@ export class DistinctLists {
       lose(this.#owners[list] as number);
     }
     this.#owners[list] = owner;
-    this.#counts[list] = 0;
+    this.clear(list);
     return list;
   }
 
@@ -75,71 +78,91 @@ export class DistinctLists {
 
   clear(list: number): void {
     this.#counts[list] = 0;
+    this.#heads[list] = 0;
   }
 
-  /** Notes a value touched at `at` and counts as of then. */
+  /** Notes a value touched at `at`, which never goes back, and counts as of then. */
   add(list: number, value: number, at: number): void {
-    const values = this.#values;
-    const times = this.#times;
-    const from = list * this.#places;
-    const used = this.#counts[list] as number;
-    let found = -1;
-    let oldest = from;
-    let oldestAge = -1;
-    let short = 0;
-    let long = 0;
-    let oldestShort = 0;
-    let oldestLong = 0;
-    for (let i = from; i < from + used; i++) {
-      const age = (at - (times[i] as number)) >>> 0;
-      if (age > oldestAge) {
-        oldestAge = age;
-        oldest = i;
-      }
-      if (values[i] === value) {
-        found = i;
-        continue;
-      }
-      if (age < this.#longMs) {
-        long += 1;
-        if (age > oldestLong) oldestLong = age;
-        if (age < this.#shortMs) {
-          short += 1;
-          if (age > oldestShort) oldestShort = age;
-        }
-      }
+    const places = this.#places;
+    const from = list * places;
+    let used = this.#counts[list] as number;
+    const position = this.#find(list, value);
+    if (position >= 0) this.#close(list, position);
+    else if (used === places) {
+      const head = (this.#heads[list] as number) + 1;
+      this.#heads[list] = head === places ? 0 : head;
+    } else {
+      used += 1;
+      this.#counts[list] = used;
     }
-    let place = found;
+    let place = (this.#heads[list] as number) + used - 1;
+    if (place >= places) place -= places;
+    this.#values[from + place] = value;
+    this.#times[from + place] = at;
     this.held = used;
-    if (place < 0 && used < this.#places) {
-      place = from + used;
-      this.#counts[list] = used + 1;
-      this.held = used + 1;
-    } else if (place < 0) {
-      place = oldest;
-      // The one replaced was counted above if it was within the windows.
-      if (oldestAge < this.#longMs) long -= 1;
-      if (oldestAge < this.#shortMs) short -= 1;
-    }
-    values[place] = value;
-    times[place] = at;
-    this.short = short + 1;
-    this.long = long + 1;
-    this.oldestShort = oldestShort;
-    this.oldestLong = oldestLong;
+    const short = this.#firstWithin(list, used, at, this.#shortMs);
+    const long = this.#longMs === this.#shortMs ? short : this.#firstWithin(list, used, at, this.#longMs);
+    this.short = used - short;
+    this.long = used - long;
+    this.oldestShort = this.#age(list, short, at);
+    this.oldestLong = this.#age(list, long, at);
   }
 
   /** Forgets a value; false when it was not there. */
   remove(list: number, value: number): boolean {
+    const position = this.#find(list, value);
+    if (position < 0) return false;
+    this.#close(list, position);
+    this.#counts[list] = (this.#counts[list] as number) - 1;
+    return true;
+  }
+
+  /** How many are older than the value, -1 when it is not there; looks at the latest first. */
+  #find(list: number, value: number): number {
+    const values = this.#values;
     const from = list * this.#places;
-    const last = from + (this.#counts[list] as number) - 1;
-    for (let i = from; i <= last; i++) {
-      if (this.#values[i] !== value) continue;
-      this.#values[i] = this.#values[last] as number;
-      this.#times[i] = this.#times[last] as number;
-      this.#counts[list] = last - from;
-      return true;
+    const head = this.#heads[list] as number;
+    const used = this.#counts[list] as number;
+    // The ring in two straight parts, the one behind its seam first.
+    const behind = head + used - this.#places;
+    for (let place = behind - 1; place >= 0; place--) {
+      if (values[from + place] === value) return place + this.#places - head;
     }
-    return false;
+    const end = behind > 0 ? this.#places : head + used;
+    for (let place = end - 1; place >= head; place--) if (values[from + place] === value) return place - head;
+    return -1;
+  }
+
+  /** Moves what is younger than a position one place up, so that the last one is free. */
+  #close(list: number, position: number): void {
+    const places = this.#places;
+    const from = list * places;
+    const last = (this.#counts[list] as number) - 1;
+    let place = (this.#heads[list] as number) + position;
+    if (place >= places) place -= places;
+    for (let i = position; i < last; i++) {
+      const next = place + 1 === places ? 0 : place + 1;
+      this.#values[from + place] = this.#values[from + next] as number;
+      this.#times[from + place] = this.#times[from + next] as number;
+      place = next;
+    }
+  }
+
+  #age(list: number, position: number, at: number): number {
+    let place = (this.#heads[list] as number) + position;
+    if (place >= this.#places) place -= this.#places;
+    return (at - (this.#times[list * this.#places + place] as number)) >>> 0;
+  }
+
+  /** How many of the oldest lie outside of the window; the latest never does. */
+  #firstWithin(list: number, used: number, at: number, windowMs: number): number {
+    let low = 0;
+    let high = used - 1;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#age(list, middle, at) < windowMs) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 }

@@ -135,8 +135,7 @@ class Loop {
     if (packets < BATCH) this.#amnesty = 0;
     this.#forgiveAfterStandstill(after);
     this.#turnBegan = after;
-    this.#learning.turn(after);
-    if (this.#learning.changed) this.#pipeline.observer = this.#learning.profile;
+    this.#learn(after);
     if (this.#pipeline.hasDetections && (packets < BATCH || after - this.#lastPost >= POST_EVERY_MS)) {
       this.#postDetections();
       this.#lastPost = after;
@@ -158,6 +157,7 @@ class Loop {
     this.#dropping = Atomics.load(this.#input.state.control, CONTROL.DROPPING) === 1;
     this.#rejecting = this.#input.rejects[0] === 1;
     this.#follow(at);
+    this.#learn(at);
     this.#forgiveAfterStandstill(at);
   }
 
@@ -176,6 +176,12 @@ class Loop {
    */
   #forgiveAfterStandstill(at: number): void {
     if (at - this.#turnBegan > STANDSTILL_MS) this.#amnesty = longestQueue(this.#input.backlog);
+  }
+
+  /** Before a batch, so that none of it is missed, and after, so that an idle worker answers too. */
+  #learn(at: number): void {
+    this.#learning.turn(at);
+    if (this.#learning.changed) this.#pipeline.observer = this.#learning.profile;
   }
 
   progress(at: number): void {

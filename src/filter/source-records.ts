@@ -283,6 +283,10 @@ export class SourceRecords {
     return lead;
   }
 
+  clearVote(slot: number): void {
+    this.#words[slot * WORDS + LEAD] = 0;
+  }
+
   /** Whether a source was reported for this mark (0 to 3) not longer ago than it is to be banned. */
   isMarked(slot: number, mark: number, now: number): boolean {
     const words = this.#words;

@@ -54,6 +54,7 @@ class Side {
   /** Turns to a source; whoever comes a second time gets a record, with what the first packet was. */
   enter(now: number, counted: boolean, value0: number, value1: number, k0: number, k1: number, k2: number, k3: number) {
     const { records, newcomers } = this;
+    records.fresh = false;
     this.slot = records.use(now, k0, k1, k2, k3);
     if (this.slot >= 0) return;
     if (newcomers.seen(k0, k1, k2, k3)) this.#promote(now, k0, k1, k2, k3);
@@ -171,8 +172,11 @@ export class Sources {
     this.#low3 = source3;
     this.#v6.enter(now, counted, value0, value1, source0, source1, source2, source3);
     const net = this.#net;
-    net.slot = net.records.slot(now, source0, source1, 0, 0);
-    if (net.records.fresh) for (const votes of this.#votes) votes.clear(net.slot);
+    net.enter(now, counted, value0, value1, source0, source1, 0, 0);
+    if (net.records.fresh && net.slot >= 0) {
+      net.records.clearVote(net.slot);
+      for (const votes of this.#votes) votes.clear(net.slot);
+    }
   }
 
   /** The same for a source that is known; false when it is not. */
@@ -195,10 +199,12 @@ export class Sources {
     if (this.found > limit && own.slot >= 0) {
       const level = this.#over(own, MARK.RATE, banMs);
       // What an address did before it went over the limit is not held against its neighbours.
-      if (level === LEVEL.OVER_AND_NEW && this.#is6) this.#net.records.resetRate(this.#net.slot, now);
+      if (level === LEVEL.OVER_AND_NEW && this.#is6 && this.#net.slot >= 0) {
+        this.#net.records.resetRate(this.#net.slot, now);
+      }
       return level;
     }
-    if (!this.#is6) return LEVEL.BELOW;
+    if (!this.#is6 || this.#net.slot < 0) return LEVEL.BELOW;
     const { records, slot } = this.#net;
     const count = records.add(slot, now);
     const lead = records.vote(slot, this.#low2, this.#low3, limit, count === 1);
@@ -225,7 +231,7 @@ export class Sources {
       if (level === LEVEL.OVER_AND_NEW) this.#forgiveNet(which);
       return level;
     }
-    if (!this.#is6) return LEVEL.BELOW;
+    if (!this.#is6 || this.#net.slot < 0) return LEVEL.BELOW;
     const net = this.#net;
     const shared = net.touches[which] as Touches;
     shared.add(net.slot, value, now);
@@ -293,7 +299,7 @@ export class Sources {
   }
 
   #forgiveNet(which: 0 | 1): void {
-    if (!this.#is6) return;
+    if (!this.#is6 || this.#net.slot < 0) return;
     this.#net.touches[which]?.clear(this.#net.slot);
     this.#votes[which]?.clear(this.#net.slot);
   }

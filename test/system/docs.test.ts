@@ -31,6 +31,8 @@ function words(line: string): string[] {
 const CRASH = /\n\s+at \S|node:internal|Node\.js v/;
 
 const documents = [
+  // Before README, which leaves learning begun.
+  'docs/learn.md',
   'README.md',
   'docs/redis-cli.md',
   'docs/policy.md',

@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,9 @@ import { prefixArgument } from '../address.js';
 import { DEFAULT_CONFIG } from '../options.js';
 import { CommandExit, EXIT, tell } from '../output.js';
 import { type LearnOptions, show } from './show.js';
+
+/** Always the same, so that the same files say the same each time. */
+const SEED = 1;
 
 /** Learns from captures and eve files. Needs no root, no daemon and no Redis. */
 export async function offline(files: readonly string[], options: LearnOptions): Promise<number> {
@@ -25,9 +27,8 @@ export async function offline(files: readonly string[], options: LearnOptions): 
   };
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   try {
-    const seed = randomInt(2 ** 32);
     const { longestLine } = config.suricata;
-    const learned = await learnFrom(files, { filter: config.filter, home, seed, scratch, longestLine });
+    const learned = await learnFrom(files, { filter: config.filter, home, seed: SEED, scratch, longestLine });
     if (!options.quiet) {
       for (const { name, kind, read, unusable } of learned.files) {
         const what = kind === 'capture' ? 'packets' : 'flows';

@@ -131,8 +131,10 @@ export class VisitPeaks {
   #end(slot: number, clients: SpreadCount, strangers: SpreadCount): void {
     const table = this.#table;
     const into = this.#isClient(table, slot) ? clients : strangers;
-    const word = (index: number) => table.word(slot, index);
-    into.add(this.#peaks[slot] as number, word(0), word(1), word(2), word(3), word(4), this.#peakAt[slot] as number);
+    const peak = this.#peaks[slot] as number;
+    const at = this.#peakAt[slot] as number;
+    const tag = table.word(slot, 4);
+    into.add(peak, table.word(slot, 0), table.word(slot, 1), table.word(slot, 2), table.word(slot, 3), tag, at);
   }
 
   /** What is known, visits that still go on included. */
