@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inKernel, isBanned, journaled, statusOf } from '../support/faults.js';
 import { hasFeatures } from '../support/feature.js';
-import { GATEWAY, inHost, Lab, type Peer, SERVER } from '../support/lab.js';
+import { GATEWAY, Innocent, inHost, Lab, type Peer, SERVER } from '../support/lab.js';
 import { type Host, waitFor } from '../support/netns.js';
 
 /** Seconds that an unproven ban lasts at most (limits.unproven), and those that the configuration asks for. */
@@ -18,6 +18,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
   /** Known by the connections that they completed. */
   let customer: Peer;
   let other: Peer;
+  let third: Peer;
   let next = 0;
 
   const peer = (): Peer => lab.peers[next++] as Peer;
@@ -27,6 +28,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
   /** A flood of `packets` in the name of somebody else, at its end. */
   const flood = (from: Peer, ...name: string[]) =>
     inHost(from, 'hping3', '-q', '-S', '-p', '443', '-i', 'u500', '-c', '5000', ...name, SERVER);
+  const scans = () => statusOf(lab.barricata).queue.detections['port_scan'] ?? 0;
   const detections = () => Object.values(statusOf(lab.barricata).queue.detections).reduce((sum, one) => sum + one, 0);
 
   beforeAll(async () => {
@@ -35,10 +37,10 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
       syn: { more_than: '200/s per source', during: '3s', then },
       scan: { more_than: '30 ports per source', within: '60s', then },
     };
-    lab = await Lab.open({ filter }, 10);
+    lab = await Lab.open({ filter }, 12);
     await lab.start();
-    [customer, other] = [peer(), peer()];
-    for (let visit = 0; visit < 20; visit++) expect(served(customer) && served(other)).toBe(true);
+    [customer, other, third] = [peer(), peer(), peer()];
+    for (let visit = 0; visit < 20; visit++) expect([customer, other, third].every(served)).toBe(true);
   });
 
   afterAll(() => lab?.close());
@@ -58,6 +60,20 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
     }
     // A client whose name was taken: at most a short ban of this host, which nobody else hears of.
     expect(timeToLive(`barricata:local:testhost:${customer.address}`)).toBeLessThanOrEqual(UNPROVEN);
+  });
+
+  it('bans a client who goes on asking while somebody scans in its name here only, and shortly, if at all', async () => {
+    const asking = new Innocent(other, `http://${SERVER}/`, 30);
+    try {
+      await waitFor('it is served', () => asking.attempts.length > 50);
+      const decoys = `${other.address},ME`;
+      await inHost(peer(), 'nmap', '-n', '-Pn', '-sS', '--max-retries', '0', '-p', '1-300', '-D', decoys, SERVER);
+      await waitFor('the scan was seen', () => scans() > 3, 3000);
+    } finally {
+      asking.stop();
+    }
+    expect(fleetBans()).toEqual([]);
+    expect(timeToLive(`barricata:local:testhost:${other.address}`)).toBeLessThanOrEqual(UNPROVEN);
   });
 
   it.each([
@@ -87,10 +103,10 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
 
   it('bans a known customer for a flood in its name here only, and shortly, if at all', async () => {
     const before = detections();
-    await flood(peer(), '-a', other.address);
+    await flood(peer(), '-a', third.address);
     await waitFor('the flood was seen', () => detections() > before, 3000);
     expect(fleetBans()).toEqual([]);
-    expect(timeToLive(`barricata:local:testhost:${other.address}`)).toBeLessThanOrEqual(UNPROVEN);
+    expect(timeToLive(`barricata:local:testhost:${third.address}`)).toBeLessThanOrEqual(UNPROVEN);
   });
 
   it('bans a scanner who completed connections for the fleet, for as long as the configuration says', async () => {
