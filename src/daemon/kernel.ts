@@ -14,7 +14,7 @@ import { maxelemFor } from '../enforcement/sets.js';
 import type { Prefix } from '../net/prefix.js';
 import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
-import { notAlive } from '../netlink/limits.js';
+import { noLimits, notAlive } from '../netlink/limits.js';
 
 export interface KernelOptions {
   readonly config: Config;
@@ -135,10 +135,19 @@ export class Kernel implements Service {
 
   /** Takes first packets away from the queue, and ends the limits of the kernel, at once. */
   closeQueue(): void {
+    this.#tell(notAlive);
+  }
+
+  /** Ends the limits of the kernel at once: verdicts do not drop any more. */
+  endLimits(): void {
+    this.#tell(noLimits);
+  }
+
+  #tell(what: (client: IpsetClient) => void): void {
     if (this.noFilter !== null) return;
     const client = IpsetClient.open();
     try {
-      notAlive(client);
+      what(client);
     } finally {
       client.close();
     }

@@ -88,6 +88,15 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the r
     expect(statusOf(b).queue.unfiltered).toBeLessThan(before.queued);
   });
 
+  it('drop nothing by themselves any more when the mode is observe', async () => {
+    for (const set of ['barricata-limit4', 'barricata-hot4']) run('ipset', 'add', set, '198.51.100.7', 'timeout', '60');
+    run('ipset', 'add', 'barricata-flood4', `${SERVER},tcp:80`, 'timeout', '60');
+    expect(served()).toBe(false);
+    expect(b.cli('mode', 'observe', '--reason', 'x').code).toBe(0);
+    await waitFor('it is served', served, 3000);
+    for (const set of ['barricata-hot4', 'barricata-flood4']) expect(b.elements(set).size).toBe(0);
+  });
+
   it('count what passed while the daemon stood still, and status shows it', async () => {
     const { unfiltered } = statusOf(b).queue;
     process.kill(b.pid, 'SIGSTOP');
