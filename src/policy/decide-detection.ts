@@ -23,7 +23,9 @@ import { underMode } from './run-mode.js';
 export function decideDetection(detection: Detection, context: DecisionContext): Decision {
   const steps: Step[] = [];
   const add = (check: string, result: string, detail: string) => steps.push({ check, result, detail });
-  const decided = (outcome: Outcome): Decision => ({ ...outcome, candidate: detection.source, steps });
+  const prefix = parsePrefix(detection.source);
+  const candidate = isProblem(prefix) ? detection.source : prefix.text;
+  const decided = (outcome: Outcome): Decision => ({ ...outcome, candidate, steps });
   const reason = reasonOf(detection, context.filter);
   add('detector', detection.detector, reason);
 
@@ -35,7 +37,6 @@ export function decideDetection(detection: Detection, context: DecisionContext):
   add('age', moment.usable ? 'current' : 'too old', moment.detail);
   if (!moment.usable) return decided({ kind: 'note', why: moment.detail });
 
-  const prefix = parsePrefix(detection.source);
   if (isProblem(prefix)) {
     add('attribution', 'unknown', prefix.detail);
     return decided({ kind: 'note', why: `${detection.source}: ${prefix.detail}` });

@@ -48,6 +48,12 @@ describe('decideDetection', () => {
     });
   });
 
+  it('is about the address as people ask for it', () => {
+    expect(on({ source: '203.0.113.66/32' })).toMatchObject({ kind: 'ban', candidate: '203.0.113.66' });
+    expect(on({ source: '2001:db8:66::66/128' })).toMatchObject({ candidate: '2001:db8:66::66' });
+    expect(on({ source: '2001:db8:66::/64' })).toMatchObject({ candidate: '2001:db8:66::/64' });
+  });
+
   it('names the figures of the other detectors', () => {
     const reason = (detection: Partial<Detection>) => {
       const decision = on(detection);
