@@ -102,7 +102,9 @@ export class FilterPath implements Service {
       return;
     }
     const wanted = this.#mode !== 'off';
-    this.#queue.setDropping(this.#mode === 'enforce');
+    const dropping = this.#mode === 'enforce';
+    this.#queue.setDropping(dropping);
+    if (!dropping) this.#kernel.endLimits();
     if (this.#running && (!wanted || this.#outdated)) {
       this.#outdated = false;
       this.#kernel.closeQueue();

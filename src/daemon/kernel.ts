@@ -15,7 +15,7 @@ import { sharedNumber } from '../filter/shared-state.js';
 import type { Prefix } from '../net/prefix.js';
 import { IpsetClient } from '../netlink/ipset.js';
 import { libc } from '../netlink/libc.js';
-import { notAlive } from '../netlink/limits.js';
+import { noLimits, notAlive } from '../netlink/limits.js';
 
 /** Conversations of before are known to connection tracking after so long. */
 const SETTLES_MS = 2 * 60_000;
@@ -137,10 +137,19 @@ export class Kernel implements Service {
 
   /** Takes first packets away from the queue, and ends the limits of the kernel, at once. */
   closeQueue(): void {
+    this.#tell(notAlive);
+  }
+
+  /** Ends the limits of the kernel at once: verdicts do not drop any more. */
+  endLimits(): void {
+    this.#tell(noLimits);
+  }
+
+  #tell(what: (client: IpsetClient) => void): void {
     if (this.noFilter !== null) return;
     const client = IpsetClient.open();
     try {
-      notAlive(client);
+      what(client);
     } finally {
       client.close();
     }

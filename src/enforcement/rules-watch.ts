@@ -16,7 +16,7 @@ export class RulesWatch {
   #generation: NftGeneration | null = null;
 
   /**
-   * About 30 microseconds; starts no program.
+   * Under 100 microseconds; starts no program.
    * @throws NetlinkError kind `ffi_unavailable` where netlink cannot be used
    */
   token(): string {

@@ -44,6 +44,7 @@ export class FloodWatch {
   readonly #ongoing = new Map<number, Ongoing>();
   readonly #isOngoing = new Uint8Array(SERVICES);
   readonly #news: Flood[] = [];
+  readonly #last = { slot: -1, at: Number.NaN, target0: 0, target1: 0, target2: 0, target3: 0, targetPort: -1 };
   #at: EpochMs = 0;
 
   /** @param share of all first packets that is seen here: a half with two queues */
@@ -65,9 +66,7 @@ export class FloodWatch {
   }
 
   attempt(packet: Endpoints & { readonly targetPort: number }, now: number): void {
-    const { target0, target1, target2, target3, targetPort } = packet;
-    const slot = this.#records.slot(now, target0, target1, target2, target3, targetPort);
-    if (this.#records.fresh) this.#set[slot] = -1;
+    const slot = this.#slotOf(packet, now);
     const count = this.#records.add(slot, now);
     if (count * 2 <= this.#limit) {
       this.#set[slot] = -1;
@@ -77,6 +76,32 @@ export class FloodWatch {
     this.#note(slot, packet);
     if (count <= this.#limit) return;
     if (this.#distinct(slot) >= this.#sources && this.#ongoing.size < FLOODED_AT_MOST) this.#begin(slot, packet, now);
+  }
+
+  /** In a flood the service is that of the packet before. */
+  #slotOf(packet: Endpoints & { readonly targetPort: number }, now: number): number {
+    const { target0, target1, target2, target3, targetPort } = packet;
+    const last = this.#last;
+    if (
+      last.target0 === target0 &&
+      last.targetPort === targetPort &&
+      last.target1 === target1 &&
+      last.target2 === target2 &&
+      last.target3 === target3 &&
+      last.at === now
+    ) {
+      return last.slot;
+    }
+    const slot = this.#records.slot(now, target0, target1, target2, target3, targetPort);
+    if (this.#records.fresh) this.#set[slot] = -1;
+    last.slot = slot;
+    last.at = now;
+    last.target0 = target0;
+    last.target1 = target1;
+    last.target2 = target2;
+    last.target3 = target3;
+    last.targetPort = targetPort;
+    return slot;
   }
 
   completed(connection: Endpoints & { readonly targetPort: number }): void {

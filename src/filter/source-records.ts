@@ -364,6 +364,12 @@ export class SourceRecords {
 /** Mixes five words and a seed; the constants are those of MurmurHash3's finaliser. Never 0, which marks a free place. */
 export function hash(seed: number, k0: number, k1: number, k2: number, k3: number, k4: number): number {
   let h = Math.imul(seed ^ k0, 0x85ebca6b);
+  // IPv4 addresses need no further rounds: different words stay different.
+  if ((k1 | k2 | k3 | k4) === 0) {
+    h = Math.imul(h ^ (h >>> 15), 0xc2b2ae35);
+    h ^= h >>> 13;
+    return h === 0 ? 1 : h;
+  }
   h = Math.imul(h ^ (h >>> 15) ^ k1, 0xc2b2ae35);
   h = Math.imul(h ^ (h >>> 13) ^ k2, 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 15) ^ k3, 0xc2b2ae35);

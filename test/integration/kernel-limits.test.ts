@@ -1,4 +1,4 @@
-/** What the kernel settles by itself, with real floods: the limits, SYNPROXY, rejects, and what a kernel may lack. */
+/** What the kernel settles by itself, with real floods: the limits and SYNPROXY. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FOREVER, systemClock } from '../../src/base/clock.js';
@@ -7,9 +7,8 @@ import { Commands } from '../../src/enforcement/command.js';
 import { hashLimit } from '../../src/enforcement/hash-limit.js';
 import { IpsetBackend } from '../../src/enforcement/ipset-backend.js';
 import type { PacketPath } from '../../src/enforcement/queue-chains.js';
-import { type InstallResult, Rules, type RulesOptions } from '../../src/enforcement/rules.js';
+import { type InstallResult, Rules } from '../../src/enforcement/rules.js';
 import { parseWords } from '../../src/net/address.js';
-import { REJECT_MARK } from '../../src/net/mark.js';
 import { prefix } from '../../src/net/prefix.js';
 import { refreshAlive } from '../../src/netlink/alive.js';
 import { IpsetClient } from '../../src/netlink/ipset.js';
@@ -42,14 +41,10 @@ for (const [variant, present] of variants)
     let server: ChildProcess;
     let port = 1024;
 
-    const install = async (
-      queue: Partial<PacketPath['queue']> = {},
-      yaml = 'land: true',
-      run: RulesOptions['commands'] = commands,
-    ): Promise<InstallResult> => {
+    const install = async (queue: Partial<PacketPath['queue']> = {}, yaml = 'land: true'): Promise<InstallResult> => {
       const { filter } = parseConfig(`filter:\n  ${yaml}\n`, 'test');
       path = { queue: { numbers: [7], whenOverloaded: 'accept', atMost: 1000, ...queue }, filter };
-      rules = new Rules({ commands: run, variant, outbound: true, packets: () => path });
+      rules = new Rules({ commands, variant, outbound: true, packets: () => path });
       const result = await rules.install();
       expect(await rules.verify()).toBe('ok');
       await rules.queueCounts();
@@ -137,7 +132,8 @@ for (const [variant, present] of variants)
         flood();
         const counts = await rules.queueCounts();
         const most = 100 + ((performance.now() - began) / 1000) * 1000 + 50;
-        expect(counts.queued).toBeGreaterThanOrEqual(100);
+        // The burst may not have grown back since the last time.
+        expect(counts.queued).toBeGreaterThan(0);
         expect(counts.queued).toBeLessThanOrEqual(most);
         return { ...counts, arrived: arrived() - before };
       };
@@ -199,6 +195,25 @@ for (const [variant, present] of variants)
       for (let i = 0; i < 5000; i++) syn(`2001:db8:66::${i.toString(16)}`, US[6]);
       expect(hot(6)).toBe(1);
       expect(client.test('barricata-hot6', prefix('2001:db8:66::ffff:1'))).toBe(true);
+      expect(fetched()).toBeGreaterThan(0);
+    });
+
+    it('end no connection of a hot source, and take no new one until it has cooled', async () => {
+      await install();
+      alive(true);
+      const script = `const s=require('net').connect(8080,'${SERVER}',()=>console.log('open'));
+        process.stdin.on('data',()=>s.write('GET / HTTP/1.0\\r\\n\\r\\n'));s.on('data',(d)=>process.stdout.write(d))`;
+      const child = host.spawn(process.execPath, ['-e', script], { stdio: ['pipe', 'pipe', 'ignore'] });
+      let said = '';
+      child.stdout?.on('data', (text: Buffer) => {
+        said += text.toString();
+      });
+      await waitFor('the connection', () => said.includes('open'));
+      client.add('barricata-hot4', 4, [{ prefix: prefix('198.51.100.7'), timeout: 60 }]);
+      child.stdin?.write('x');
+      await waitFor('its answer', () => said.includes('200 OK'));
+      expect(fetched()).toBe(0);
+      client.delete('barricata-hot4', 4, [prefix('198.51.100.7')]);
       expect(fetched()).toBeGreaterThan(0);
     });
 
@@ -346,116 +361,6 @@ for (const [variant, present] of variants)
             six.remove();
           }
         });
-      });
-    });
-
-    describe('and a reject', () => {
-      const rejecting = 'rules: [{ proto: tcp, dport: 8080, then: reject }]';
-      const mark = `0x${REJECT_MARK.toString(16)}`;
-      const marking = (...match: string[]) => [
-        '-t',
-        'mangle',
-        '-A',
-        'PREROUTING',
-        ...match,
-        '-j',
-        'MARK',
-        '--or-mark',
-        mark,
-      ];
-
-      it('answers by a reset or as unreachable, on the way in and through, and needs a rule that rejects', async () => {
-        const far = new Host('f', ['203.0.113.7/24'], ['203.0.113.1/24']);
-        run('sysctl', '-qw', 'net.ipv4.ip_forward=1');
-        host.run('ip', 'route', 'add', 'default', 'via', SERVER);
-        far.run('ip', 'route', 'add', 'default', 'via', '203.0.113.1');
-        const ask = (proto: 'tcp' | 'udp', target: string) => {
-          const how =
-            proto === 'tcp'
-              ? `require('net').connect(8080,'${target}').on('connect',()=>done('open'))`
-              : `require('dgram').createSocket('udp4');s.connect(8080,'${target}',()=>s.send('x'))`;
-          const script = `const done=(t)=>{console.log(t);process.exit(0)};setTimeout(()=>done('silence'),700);
-            const s=${how};s.on('error',(e)=>done(e.code))`;
-          return host.run(process.execPath, '-e', script).trim();
-        };
-        try {
-          expect((await install({}, 'land: true')).rejects).toBe(false);
-          run(`iptables-${variant}`, ...marking('-p', 'tcp', '--dport', '8080'));
-          run(`iptables-${variant}`, ...marking('-p', 'udp', '--dport', '8080'));
-          expect(ask('tcp', SERVER)).toBe('open');
-          expect((await install({}, rejecting)).rejects).toBe(true);
-          expect(run(`iptables-${variant}`, '-S', 'INPUT')).toMatch(/-P INPUT ACCEPT\n-A INPUT -j BARRICATA-REJECT\n/);
-          for (const target of [SERVER, '203.0.113.7']) {
-            expect([target, ask('tcp', target), ask('udp', target)]).toEqual([target, 'ECONNREFUSED', 'ECONNREFUSED']);
-          }
-          run(`iptables-${variant}`, '-t', 'mangle', '-F', 'PREROUTING');
-          await rules.install();
-          expect(ask('tcp', SERVER)).toBe('open');
-        } finally {
-          run(`iptables-${variant}`, '-t', 'mangle', '-F', 'PREROUTING');
-          run('sysctl', '-qw', 'net.ipv4.ip_forward=0');
-          host.run('ip', 'route', 'delete', 'default');
-          far.remove();
-        }
-      });
-    });
-
-    describe('where the kernel lacks', () => {
-      const everything = `udp: { more_than: 2000/s per source, during: 3s, then: ban 10m }
-  flood: { more_than: 200/s per destination, then: synproxy }
-  rules:
-    - { proto: udp, dport: [53, 123], larger_than: 500, then: reject }`;
-      /** A kernel that refuses every rule with such words, as each variant says it. */
-      const without = (...words: string[]): RulesOptions['commands'] => ({
-        run: async (program, args, input = '') => {
-          const word = program.endsWith('-restore') ? words.find((one) => input.includes(one)) : undefined;
-          if (word === undefined) return commands.run(program, args, input);
-          const name = word.split(' ')[1];
-          const stderr =
-            variant === 'nft'
-              ? `Warning: Extension ${name} revision 0 not supported, missing kernel module?\niptables-restore: line 9 failed`
-              : `iptables-restore: line 9 failed`;
-          return { code: 1, stdout: '', stderr };
-        },
-      });
-      const mangle = () => run(`iptables-${variant}-save`, '-t', 'mangle');
-
-      beforeAll(() => void run('sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_loose=0'));
-      afterAll(() => void run('sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_loose=1'));
-
-      it.each([
-        ['conntrack', '-m conntrack', /stray ACKs, UDP and rare protocols are not filtered/],
-        ['hashlimit', '-m hashlimit', /queue\.at_most and the limit on flooded services are not in force/],
-        ['the target SET', '-j SET', /does not single out sources/],
-        ['length', '-m length', /larger_than or smaller_than/],
-        ['REJECT', '-j REJECT', /nothing is rejected/],
-        ['SYNPROXY', '-j SYNPROXY', /flooded services are held at the rate/],
-        ['CT', '-j CT', /flooded services are held at the rate/],
-      ])('%s, the rest is in force and a note says what is not', async (_name, word, said) => {
-        const { queue, rejects, notes } = await install({}, everything, without(word));
-        expect(queue).toBe(true);
-        expect(rejects).toBe(word !== '-j REJECT');
-        expect(notes.some((note) => note.startsWith('IPv4: ') && said.test(note))).toBe(true);
-        expect(run(`iptables-${variant}-save`)).not.toContain(word);
-        expect(mangle()).toContain('-j NFQUEUE');
-        alive(true);
-        syn(anybody(), US[4]);
-        expect((await rules.queueCounts()).queued).toBe(1);
-      });
-
-      it('multiport, a port takes a rule each', async () => {
-        expect((await install({}, everything, without('-m multiport'))).notes).toEqual([]);
-        expect(mangle()).toContain('-p udp -m udp --dport 53 -m length --length 501:65535 -g BARRICATA-NAMED');
-        expect(mangle()).toContain('-p udp -m udp --dport 123 -m length --length 501:65535 -g BARRICATA-NAMED');
-      });
-
-      it('NFQUEUE, bans are enforced and nothing else is left behind', async () => {
-        const { queue, notes } = await install({}, everything, without('-j NFQUEUE'));
-        expect(queue).toBe(false);
-        expect(notes).toHaveLength(2);
-        expect(notes[0]).toMatch(/^IPv4 packets are not filtered, bans are enforced: /);
-        expect(mangle()).not.toContain('BARRICATA');
-        expect(run(`iptables-${variant}-save`, '-t', 'raw')).toContain('-A PREROUTING -j BARRICATA');
       });
     });
   });

@@ -1,7 +1,6 @@
 /** `barricata learn` of a running daemon, in both modes and through restarts; `barricata selftest` in its own world. */
 import { spawn } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/load.js';
@@ -18,7 +17,9 @@ type Shown = Proposal & { readonly learning: boolean };
 describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('learning', () => {
   let b: Barricata;
   let client: Host;
+  let web: ReturnType<typeof spawn> | undefined;
 
+  const served = () => client.succeeds('curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${SERVER}/`);
   const shown = () => b.cli('learn', '--status', '-o', 'json');
   const icmpOf = (proposal: Shown) => proposal.figures.find(({ key }) => key === 'icmp');
   const ping = (count: number) => client.run('ping', '-c', String(count), '-i', '0.01', '-W', '1', SERVER);
@@ -28,11 +29,15 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('learn
     run('ip', 'address', 'add', `${SERVER}/32`, 'dev', 'lo');
     client = new Host('client', [`${CLIENT}/24`], ['198.51.100.1/24']);
     client.run('ip', 'route', 'add', 'default', 'via', '198.51.100.1');
+    const page = 'require("http").createServer((q, r) => r.end("hi")).listen(80)';
+    web = spawn(process.execPath, ['-e', page], { stdio: 'ignore' });
+    await waitFor('the web server answers', served);
     b = new Barricata();
     writeFileSync(b.eve, '');
     await b.start();
   });
   afterAll(async () => {
+    web?.kill('SIGKILL');
     await b?.remove();
     client?.remove();
   });
@@ -55,8 +60,17 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('learn
     await waitFor('the command ends', () => child.signalCode !== null || child.exitCode !== null);
     ping(30);
     await waitFor('the pings are known', () => icmpOf(shown().json<Shown>())?.max === 10);
+    for (let i = 0; i < 20; i++) expect(served()).toBe(true);
+    for (let i = 0; i < 7; i++) client.succeeds('curl', '-s', '--max-time', '1', `http://${SERVER}:${81 + i}/`);
+    await waitFor('the connections are known', () => shown().json<Shown>().yaml.includes('# 20 connections'));
+    // An attempt that is not completed counts when it can be no more.
+    const scan = () =>
+      shown()
+        .json<Shown>()
+        .figures.find(({ key }) => key === 'scan');
+    await waitFor('so are those that failed', () => scan()?.max === 7, 15_000, 200);
     const found = shown().json<Shown>();
-    expect(found).toMatchObject({ learning: true, answers: expect.any(Boolean) });
+    expect(found).toMatchObject({ learning: true, answers: true });
     expect(icmpOf(found)?.largest[0]?.who).toBe(CLIENT);
     expect(b.cli('learn', '--for', '2h')).toMatchObject({ code: 1, err: expect.stringContaining('learning already') });
     const stopped = b.cli('learn', '--stop');
@@ -111,31 +125,50 @@ interface Scores {
   }[];
 }
 
+const CHANGES = {
+  filter: {
+    syn: { more_than: '60/s per source', during: '2s', then: 'ban 1m' },
+    icmp: { more_than: '20/s per source', during: '2s', then: 'ban 1m', drop_larger_than: 600 },
+    sweep: 'off',
+  },
+};
+
 describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the self-test', () => {
   let b: Barricata;
   beforeAll(() => {
     enterPrivateNetns();
-    b = new Barricata({
-      filter: {
-        syn: { more_than: '60/s per source', during: '2s', then: 'ban 1m' },
-        icmp: { more_than: '20/s per source', during: '2s', then: 'ban 1m', drop_larger_than: 600 },
-        sweep: 'off',
-      },
-    });
+    b = new Barricata(CHANGES);
   });
   afterAll(() => b?.remove());
 
-  const left = () => [
+  /** Starts the command with a temporary folder of its own. */
+  const selftest = (...args: string[]) => {
+    const env = { ...process.env, TMPDIR: b.folder };
+    const child = spawn(process.execPath, [program, 'selftest', ...args, '--config', b.config], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env,
+    });
+    let out = '';
+    child.stdout.on('data', (data) => {
+      out += data;
+    });
+    child.stderr.on('data', (data) => {
+      out += data;
+    });
+    return { child, out: () => out };
+  };
+  /** What a self-test has made and not removed. */
+  const left = (pid: number | undefined) => [
     ...run('ip', 'netns', 'list')
       .split('\n')
-      .filter((name) => /^barricata-(attacker|server|client)-/.test(name)),
-    ...readdirSync(tmpdir()).filter((name) => name.startsWith('barricata-selftest-')),
+      .filter((line) => new RegExp(`^barricata-\\w+-${pid}\\b`).test(line)),
+    ...readdirSync(b.folder).filter((name) => name.startsWith('barricata-selftest-')),
   ];
 
-  it('attacks by the configured thresholds, scores, and leaves nothing behind', () => {
-    const answer = b.cli('selftest', '--only', 'syn_rate,icmp_rate,port_scan,host_sweep,icmp_size', '-o', 'json');
-    expect(answer.err).toBe('');
-    const { passed, scores } = answer.json<Scores>();
+  it('attacks by the configured thresholds, scores, and leaves nothing behind', async () => {
+    const { child, out } = selftest('--only', 'syn_rate,icmp_rate,port_scan,host_sweep,icmp_size', '-o', 'json');
+    await waitFor('it ends', () => child.exitCode !== null, 60_000);
+    const { passed, scores } = JSON.parse(out()) as Scores;
     expect(scores.map(({ name, result, failed }) => [name, result, failed])).toEqual([
       ['syn_rate', 'detected', 0],
       ['icmp_rate', 'detected', 0],
@@ -143,7 +176,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the s
       ['host_sweep', 'off', 0],
       ['icmp_size', 'dropped', 0],
     ]);
-    expect({ passed, code: answer.code }).toEqual({ passed: true, code: 0 });
+    expect({ passed, code: child.exitCode }).toEqual({ passed: true, code: 0 });
     for (const score of scores.filter(({ result }) => result === 'detected')) {
       expect(score.after).toBeLessThan(4000);
       expect(score.served).toBeGreaterThan(0);
@@ -152,16 +185,29 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the s
     expect(scores[0]?.passed).toBeLessThanOrEqual(150);
     expect(scores[0]?.passed).toBeGreaterThanOrEqual(100);
     expect(scores[4]?.passed).toBe(0);
-    expect(left()).toEqual([]);
+    expect(left(child.pid)).toEqual([]);
+  });
+
+  it('fails when a detector sees nothing, and says which', async () => {
+    b.configure({ filter: { rules: [{ proto: 'icmp', then: 'accept' }] } });
+    const { child, out } = selftest('--only', 'icmp_rate,port_scan', '-o', 'json');
+    await waitFor('it ends', () => child.exitCode !== null, 60_000);
+    const { passed, scores } = JSON.parse(out()) as Scores;
+    expect(scores.map(({ name, result, ok }) => [name, result, ok])).toEqual([
+      ['icmp_rate', 'missed', false],
+      ['port_scan', 'detected', true],
+    ]);
+    expect({ passed, code: child.exitCode }).toEqual({ passed: false, code: 1 });
+    b.configure(CHANGES);
   });
 
   it('takes everything away when it is interrupted', async () => {
-    const args = [program, 'selftest', '--only', 'ack_scan', '--config', b.config];
-    const child = spawn(process.execPath, args, { stdio: 'ignore' });
-    await waitFor('it has begun', () => left().length === 4, 15_000);
+    const { child, out } = selftest('--only', 'ack_scan');
+    await waitFor('it has begun', () => left(child.pid).length === 4, 15_000);
     child.kill('SIGINT');
     await waitFor('it ends', () => child.exitCode === 130, 30_000);
-    expect(left()).toEqual([]);
+    expect(out()).toContain('interrupted; everything was removed');
+    expect(left(child.pid)).toEqual([]);
   });
 
   it('says which attacks there are, and what it would do', () => {

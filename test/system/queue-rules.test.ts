@@ -75,6 +75,26 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the r
     expect(statusOf(b).kernel.heals).not.toHaveProperty('rules_missing');
   });
 
+  it('hold flooded services at a rate where SYNPROXY would not work; status and doctor name what to set', async () => {
+    run('sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_loose=1');
+    b.configure({ filter: { flood: { more_than: '500/s per destination', then: 'synproxy' } } });
+    process.kill(b.pid, 'SIGHUP');
+    const wrong = /SYNPROXY needs net\.netfilter\.nf_conntrack_tcp_loose=0/;
+    await waitFor('status says so', () => statusOf(b).problems.some((problem) => wrong.test(problem)), 5000);
+    const found = () =>
+      b
+        .cli('doctor', '-o', 'json')
+        .json<{ state: string; detail: string; fix: string }[]>()
+        .find(({ detail }) => detail.includes('SYNPROXY'));
+    expect(found()).toMatchObject({ state: 'warn', fix: expect.stringContaining('nf_conntrack_tcp_loose=0') });
+    run('sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_loose=0');
+    expect(found()).toMatchObject({ state: 'ok' });
+    // The rules follow when they are next looked at.
+    run('iptables', '-t', 'mangle', '-D', 'BARRICATA-FIRST', '1');
+    await waitFor('SYNPROXY', () => run('iptables-save', '-t', 'filter').includes('-j SYNPROXY'), 5000);
+    await waitFor('nothing to complain of', () => !statusOf(b).problems.some((problem) => wrong.test(problem)), 5000);
+  });
+
   it('stay as they are through a kill and the next start, and count on', async () => {
     expect(served()).toBe(true);
     const before = { rules: rules(), queued: queued() };
@@ -86,6 +106,15 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the r
     expect(before.queued).toBeGreaterThan(0);
     // What an earlier daemon handed over was not lost by this one.
     expect(statusOf(b).queue.unfiltered).toBeLessThan(before.queued);
+  });
+
+  it('drop nothing by themselves any more when the mode is observe', async () => {
+    for (const set of ['barricata-limit4', 'barricata-hot4']) run('ipset', 'add', set, '198.51.100.7', 'timeout', '60');
+    run('ipset', 'add', 'barricata-flood4', `${SERVER},tcp:80`, 'timeout', '60');
+    expect(served()).toBe(false);
+    expect(b.cli('mode', 'observe', '--reason', 'x').code).toBe(0);
+    await waitFor('it is served', served, 3000);
+    for (const set of ['barricata-hot4', 'barricata-flood4']) expect(b.elements(set).size).toBe(0);
   });
 
   it('count what passed while the daemon stood still, and status shows it', async () => {

@@ -39,7 +39,7 @@ export interface Bench {
 /** Makes one attack, and says what came of it. */
 export async function attempt(trial: Trial, bench: Bench): Promise<Score> {
   const { world, subject, sender, client } = bench;
-  const count = ['iptables', '-w', '-t', 'mangle'];
+  const count = ['iptables', '-w', '-t', 'filter'];
   // What resets the answers to forged packets is no part of the attack.
   const what = trial.shots.protocol === 'tcp' ? ['-p', 'tcp', '!', '--tcp-flags', 'RST', 'RST'] : [];
   const rule = ['INPUT', '-s', trial.source, '-i', 'atk', ...what];
@@ -130,9 +130,9 @@ async function happened({ expected, source }: Trial, subject: Subject): Promise<
   return false;
 }
 
-/** Packets from an address that came through to the server itself. */
+/** Packets from an address that came through to the server itself: past the queue, and past what rejects. */
 async function passedBy(world: World, source: string): Promise<number> {
-  const table = await world.run(world.server, 'iptables-save', '-c', '-t', 'mangle');
+  const table = await world.run(world.server, 'iptables-save', '-c', '-t', 'filter');
   const line = table.split('\n').find((text) => text.includes(`-A INPUT -s ${source}/32 -i atk`));
   return Number(/^\[(\d+):/.exec(line ?? '')?.[1] ?? Number.NaN);
 }

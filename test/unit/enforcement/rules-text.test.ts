@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { CommandResult } from '../../../src/enforcement/command.js';
 import { Rules } from '../../../src/enforcement/rules.js';
-import { parseTable, planTable, restoreText, type Table } from '../../../src/enforcement/rules-text.js';
+import {
+  parseTable,
+  planTable,
+  restoreText,
+  type Table,
+  type WantedChain,
+} from '../../../src/enforcement/rules-text.js';
 import { wantedChains } from '../../../src/enforcement/wanted-chains.js';
 import { DEFAULT_FILTER } from '../../support/filter.js';
 
@@ -87,6 +93,46 @@ describe('the plan for a table', () => {
     );
     expect([...table.keys()]).toEqual(['PREROUTING', 'X']);
     expect(table.get('PREROUTING')).toEqual([{ text: '-m comment --comment "a -j b" -j X', packets: 12, bytes: 3456 }]);
+  });
+
+  it('puts the jumps of several chains first, in the order wanted, whatever stood there', () => {
+    const [ours, other] = ['BARRICATA-REJECT', 'BARRICATA-SYNPROXY'].map((name): WantedChain => {
+      return { table: 'filter', name, from: ['INPUT', 'FORWARD'], rules: ['-j DROP'] };
+    });
+    const both = [ours as WantedChain, other as WantedChain];
+    const lines = (...input: string[]) =>
+      planTable('filter', both, parseTable(chains + input.map((rule) => `-A INPUT ${rule}\n`).join(''))).lines;
+    const chains = [
+      ...[':INPUT -', ':FORWARD -', ':BARRICATA-REJECT -', ':BARRICATA-SYNPROXY -'],
+      ...['-A BARRICATA-REJECT -j DROP', '-A BARRICATA-SYNPROXY -j DROP'],
+      ...['-A FORWARD -j BARRICATA-REJECT', '-A FORWARD -j BARRICATA-SYNPROXY', ''],
+    ].join('\n');
+    expect(lines('-j BARRICATA-REJECT', '-j BARRICATA-SYNPROXY', '-j ACCEPT')).toEqual([]);
+    const first = ['-I INPUT 1 -j BARRICATA-SYNPROXY', '-I INPUT 1 -j BARRICATA-REJECT'];
+    expect(lines('-j ACCEPT')).toEqual(first);
+    expect(lines('-j BARRICATA-SYNPROXY', '-j BARRICATA-REJECT')).toEqual([
+      '-D INPUT -j BARRICATA-SYNPROXY',
+      '-D INPUT -j BARRICATA-REJECT',
+      ...first,
+    ]);
+    expect(lines('-j BARRICATA-REJECT', '-j ACCEPT', '-j BARRICATA-SYNPROXY')).toEqual([
+      '-D INPUT -j BARRICATA-REJECT',
+      '-D INPUT -j BARRICATA-SYNPROXY',
+      ...first,
+    ]);
+  });
+
+  it('empties chains that lead to one another before it deletes any', () => {
+    const saved = parseTable(
+      ':PREROUTING -\n:BARRICATA-FIRST -\n:BARRICATA-QUEUE -\n-A PREROUTING -j BARRICATA-FIRST\n-A BARRICATA-FIRST -p tcp -g BARRICATA-QUEUE\n',
+    );
+    expect(planTable('mangle', [], saved).lines).toEqual([
+      '-D PREROUTING -j BARRICATA-FIRST',
+      '-F BARRICATA-FIRST',
+      '-F BARRICATA-QUEUE',
+      '-X BARRICATA-FIRST',
+      '-X BARRICATA-QUEUE',
+    ]);
   });
 
   it('keeps a jump with conditions that somebody made, and removes it only with the chain', () => {

@@ -59,7 +59,8 @@ describe('what a source touched', () => {
     const touches = new Touches(records, 0, { lists: 4, most: 8, shortMs: SHORT, longMs: LONG });
     records.onTaken = (slot) => touches.taken(slot);
     const busy = records.slot(0, 42, 0, 0, 0);
-    for (let value = 0; value < 6; value++) touches.add(busy, value, 0);
+    for (let value = 0; value < 6; value++) touches.add(records.slot(0, 42, 0, 0, 0), value, 0);
+    expect(records.use(0, 42, 0, 0, 0)).toBe(busy);
     for (let key = 100; key < 150; key++) {
       const slot = records.slot(1, key, 0, 0, 0);
       touches.add(slot, 1, 1);
