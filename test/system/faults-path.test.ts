@@ -75,11 +75,12 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
     expect(served(attacker)).toBe(false);
   });
 
-  describe.each([
+  it.each([
     ['accept', true],
     ['drop', false],
-  ] as const)('with when_overloaded: %s', (whenOverloaded, passes) => {
-    it(`${passes ? 'lets pass and counts' : 'drops'} what its full queue does not take`, async () => {
+  ] as const)(
+    'does with what its full queue does not take as when_overloaded says: %s',
+    async (whenOverloaded, passes) => {
       b = await lab.renew({
         queue: { when_overloaded: whenOverloaded },
         filter: { syn: 'off', flood: 'off', scan: 'off' },
@@ -113,8 +114,8 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
       }
       await waitFor('it goes on', () => served(lab.client), 10_000, 200);
       await waitFor('a count', () => !passes || statusOf(b).queue.unfiltered - before > 1000, 10_000, 100);
-    });
-  });
+    },
+  );
 
   it('ends with the fix named when it lacks CAP_NET_ADMIN', async () => {
     b = await lab.renew();

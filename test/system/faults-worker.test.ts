@@ -1,6 +1,7 @@
 /** A packet worker that throws, dies or hangs, and a daemon that stands still: first packets pass, bans hold. */
 import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { queueStatuses } from '../../src/netlink/nfqueue-status.js';
 import type { Barricata } from '../support/daemon.js';
 import { isBanned, statusOf, withWorker } from '../support/faults.js';
 import { hasFeatures } from '../support/feature.js';
@@ -117,6 +118,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('a pac
     await isAlive();
     // A ping of 444 bytes puts it to sleep for four seconds.
     lab.client.spawn('ping', ['-c', '1', '-W', '1', '-s', '416', SERVER]);
+    await waitFor('it stands still', () => queueStatuses()[0]?.waiting === 1);
     const { output } = await inHost(lab.client, 'ping', '-c', '1', '-W', '10', SERVER);
     expect(output).toContain('1 received');
     expect(Number(/time=([\d.]+) ms/.exec(output)?.[1])).toBeGreaterThan(1000);
