@@ -46,6 +46,7 @@ export class FloodWatch {
   readonly #news: Flood[] = [];
   readonly #last = { slot: -1, at: Number.NaN, target0: 0, target1: 0, target2: 0, target3: 0, targetPort: -1 };
   #at: EpochMs = 0;
+  #blindUntil = Number.NEGATIVE_INFINITY;
 
   /** @param share of all first packets that is seen here: a half with two queues */
   constructor({ perSecond, during, sources }: FloodThreshold, seed: number, share: number) {
@@ -72,7 +73,7 @@ export class FloodWatch {
       this.#set[slot] = -1;
       return;
     }
-    if (this.#isOngoing[slot] === 1) return;
+    if (this.#isOngoing[slot] === 1 || now < this.#blindUntil) return;
     this.#note(slot, packet);
     if (count <= this.#limit) return;
     if (this.#distinct(slot) >= this.#sources && this.#ongoing.size < FLOODED_AT_MOST) this.#begin(slot, packet, now);
@@ -108,6 +109,11 @@ export class FloodWatch {
     const { target0, target1, target2, target3, targetPort } = connection;
     const slot = this.#records.find(target0, target1, target2, target3, targetPort);
     if (slot >= 0) this.#records.takeBack(slot);
+  }
+
+  /** It was lost which connections were completed: what counts of the last while may have been. */
+  blind(now: number): void {
+    this.#blindUntil = now + this.#during * 1000;
   }
 
   /** Looks whether floods ended; about once a second. */

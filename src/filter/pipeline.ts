@@ -250,6 +250,7 @@ export class Pipeline {
   /** Events of connection tracking were lost: some of what looks unanswered may have been completed. */
   lostConnections(): void {
     this.#attempts?.blind(this.#now);
+    this.#flood?.blind(this.#now);
   }
 
   /** Services under a SYN flood now. */

@@ -22,6 +22,8 @@ const BEAT_EVERY_MS = 1000;
 const STALE_MS = 800;
 /** A stop gives verdicts for what waits, for at most this long. */
 const DRAIN_MS = 1000;
+/** What connection tracking tells is read this often at most, ms: a system call for each packet that comes alone is too much. */
+const READ_EVERY_MS = 1;
 /** Seconds that the kernel limits a flooded service for after it was last told so. */
 const FLOODED_TIMEOUT = 5;
 /** In a turn that takes longer the thread stood still: the machine was suspended or starved. */
@@ -81,6 +83,7 @@ class Loop {
   #amnesty = 0;
   #unjudged = 0;
   #lastPost = 0;
+  #lastRead = 0;
   #nextBeat = 0;
   #ipset: IpsetClient | null = null;
   /** Services that the kernel was last told of. */
@@ -166,6 +169,8 @@ class Loop {
     const wall = Date.now();
     this.#pipeline.tick(at, wall);
     this.#pipeline.settle(this.#input.settledAt[0] as number);
+    if (at - this.#lastRead < READ_EVERY_MS) return;
+    this.#lastRead = at;
     this.#connections.read(wall);
   }
 
@@ -210,7 +215,8 @@ class Loop {
   #limit(ipset: IpsetClient): void {
     refreshLimits(ipset);
     const flooded = new Map<string, FloodedService>();
-    for (const service of this.#pipeline.flooded) flooded.set(keyOf(service), service);
+    // Where nobody tells which attempts are completed, a busy service looks like a flooded one: it is told and not limited.
+    if (this.#connections.known) for (const service of this.#pipeline.flooded) flooded.set(keyOf(service), service);
     for (const [key, service] of this.#flooded) {
       if (!flooded.has(key)) unmarkFlooded(ipset, wordsOf(service), service.port);
     }
