@@ -122,12 +122,12 @@ export const RANDOM_SOURCES = hping('-S --rand-source -p 443 -i u100 -c 60000', 
 
 /**
  * A stray ACK says something only when the rules, and conntrack with them, have been there for two
- * minutes. Only answers that the server gave count, so that as many pass as nmap sends
+ * minutes. Only answers that the server gave count, so that as many pass as are sent
  * meanwhile, within milliseconds.
  */
 export const LATE: readonly Attack[] = [
-  nmap(`-sA -Pn -p 1-1000`, { seenBy: ['ack_scan'], atMost: 500 }),
-  nmap(`-sW -Pn -p 1-1000`, { seenBy: ['ack_scan'], atMost: 500 }),
-  nmap(`-sM -Pn -p 1-1000`, { seenBy: ['ack_scan', 'stealth_scan'], atMost: 500 }),
-  nmap(`-sA -Pn -p 1-1000`, { seenBy: ['ack_scan'], atMost: 500 }, SERVER6),
+  nmap('-sA --max-rate 1000 -Pn -p 1-1000', { seenBy: ['ack_scan'], atMost: 300 }),
+  nmap('-sW --max-rate 1000 -Pn -p 1-1000', { seenBy: ['ack_scan'], atMost: 300 }),
+  nmap('-sM --max-rate 1000 -Pn -p 1-1000', { seenBy: ['ack_scan', 'stealth_scan'], atMost: 300 }),
+  nmap('-sA --max-rate 1000 -Pn -p 1-1000', { seenBy: ['ack_scan'], atMost: 300 }, SERVER6),
 ];
