@@ -122,11 +122,12 @@ export const RANDOM_SOURCES = hping('-S --rand-source -p 443 -i u100 -c 60000', 
 
 /**
  * A stray ACK says something only when the rules, and conntrack with them, have been there for two
- * minutes. Only answers that the server gave count, so that more packets pass.
+ * minutes. Only answers that the server gave count, so that as many pass as are sent
+ * meanwhile, within milliseconds.
  */
 export const LATE: readonly Attack[] = [
-  nmap(`-sA ${PORTS}`, { seenBy: ['ack_scan'], atMost: 200 }),
-  nmap(`-sW ${PORTS}`, { seenBy: ['ack_scan'], atMost: 200 }),
-  nmap(`-sM ${PORTS}`, { seenBy: ['ack_scan', 'stealth_scan'], atMost: 200 }),
-  nmap(`-sA ${PORTS}`, { seenBy: ['ack_scan'], atMost: 200 }, SERVER6),
+  nmap('-sA --max-rate 1000 -Pn -p 1-1000', { seenBy: ['ack_scan'], atMost: 300 }),
+  nmap('-sW --max-rate 1000 -Pn -p 1-1000', { seenBy: ['ack_scan'], atMost: 300 }),
+  nmap('-sM --max-rate 1000 -Pn -p 1-1000', { seenBy: ['ack_scan', 'stealth_scan'], atMost: 300 }),
+  nmap('-sA --max-rate 1000 -Pn -p 1-1000', { seenBy: ['ack_scan'], atMost: 300 }, SERVER6),
 ];
