@@ -27,6 +27,7 @@ export class FilterPath implements Service {
   #mode: RunMode | null = null;
   #running = false;
   #outdated = false;
+  #mayBeOpen = true;
   #problem: string | null = null;
 
   /** @param options.modeKnown whether the mode is the one that people set, and not only what the file says */
@@ -63,8 +64,8 @@ export class FilterPath implements Service {
 
   async stop(): Promise<void> {
     await this.#runner.stop();
-    if (!this.#running) return;
     this.#kernel.closeQueue();
+    if (!this.#running) return;
     this.#running = false;
     await this.#queue.stop();
   }
@@ -111,6 +112,9 @@ export class FilterPath implements Service {
       this.#running = false;
       await this.#queue.stop();
     }
+    // A daemon that was killed may have left it open, for good with when_overloaded: drop.
+    if (!wanted && this.#mayBeOpen) this.#kernel.closeQueue();
+    this.#mayBeOpen = wanted;
     if (wanted && !this.#running) {
       this.#outdated = false;
       await this.#queue.start();

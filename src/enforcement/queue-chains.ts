@@ -61,12 +61,16 @@ const matchSet = (name: string, side = 'src') => `-m set --match-set ${name} ${s
 const notInSet = (name: string) => `-m set ! --match-set ${name} src`;
 export const isFlooded = (family: Family) => matchSet(FLOOD_SETS[family], 'dst,dst');
 
-/** The target for these consecutive queue numbers; a queue that nobody listens to lets packets pass. */
-function queueTarget(queues: readonly number[]): string {
-  const first = queues[0] ?? 0;
-  return queues.length === 1
-    ? `-j NFQUEUE --queue-num ${first} --queue-bypass`
-    : `-j NFQUEUE --queue-balance ${first}:${first + queues.length - 1} --queue-bypass --queue-cpu-fanout`;
+/**
+ * The target for these consecutive queue numbers. A queue that nobody listens to lets
+ * packets pass, but where overload drops: there it drops them, as `refreshAlive` does.
+ */
+function queueTarget({ numbers, whenOverloaded }: QueueChainOptions['queue']): string {
+  const first = numbers[0] ?? 0;
+  const bypass = whenOverloaded === 'accept' ? ' --queue-bypass' : '';
+  return numbers.length === 1
+    ? `-j NFQUEUE --queue-num ${first}${bypass}`
+    : `-j NFQUEUE --queue-balance ${first}:${first + numbers.length - 1}${bypass} --queue-cpu-fanout`;
 }
 
 /** The four chains; BARRICATA-NAMED only where a packet rule names what is no first packet. */
@@ -107,6 +111,8 @@ function firstRules({ family, filter, has }: QueueChainOptions, named: readonly 
     // Scans for protocols. Routers speak to groups, are never answered, and so stay new.
     const groups = family === 4 ? '224.0.0.0/4' : 'ff00::/8';
     rules.push('-p tcp -j RETURN', '-p udp -j RETURN', `! -d ${groups} -m conntrack --ctstate NEW ${TO_QUEUE}`);
+    // An SCTP chunk that belongs to no association, such as the COOKIE ECHO of a scan, is invalid instead.
+    rules.push(`-p sctp -m conntrack --ctstate INVALID ${TO_QUEUE}`);
   }
   return rules;
 }
@@ -162,9 +168,9 @@ function limitRules(options: QueueChainOptions): string[] {
     rules.push(`${SYN} ${isFlooded(family)} ${mayDrop} ${hashLimit(above)} -j ${target}`);
   }
   rules.push(`${matchSet(setName('allow', family))} -j RETURN`, `${matchSet(HOT_SETS[family])} ${mayDrop} -j DROP`);
-  if (!has('hashlimit')) return [...rules, queueTarget(queue.numbers)];
+  if (!has('hashlimit')) return [...rules, queueTarget(queue)];
   const bucket = { family, when: 'upto', perSecond: atMost } as const;
-  rules.push(`${hashLimit({ ...bucket, name: 'first' })} ${queueTarget(queue.numbers)}`);
+  rules.push(`${hashLimit({ ...bucket, name: 'first' })} ${queueTarget(queue)}`);
   if (has('set_target')) {
     const most = 2 ** Math.ceil(Math.log2(Math.max(1024, PLACES * Math.min(1_000_000, atMost))));
     const share = { family, name: 'share', when: 'above', perSecond: atMost * SHARE, per: 'source', most } as const;
@@ -182,9 +188,9 @@ function overloadRules({ family, queue }: QueueChainOptions): string[] {
 function namedRules(options: QueueChainOptions): string[] {
   const { family, queue, has } = options;
   const rules = [...aliveRules(family), `${matchSet(setName('allow', family))} -j RETURN`];
-  if (!has('hashlimit')) return [...rules, queueTarget(queue.numbers)];
+  if (!has('hashlimit')) return [...rules, queueTarget(queue)];
   const bucket = { family, name: 'named', when: 'upto', perSecond: queue.atMost } as const;
-  return [...rules, `${hashLimit(bucket)} ${queueTarget(queue.numbers)}`, ...overloadRules(options)];
+  return [...rules, `${hashLimit(bucket)} ${queueTarget(queue)}`, ...overloadRules(options)];
 }
 
 /** What a rule of these chains does to the packets that it counts; `null` for nothing of interest. */

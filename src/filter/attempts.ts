@@ -18,8 +18,8 @@ import { Threshold } from './threshold.js';
 const RECORDS = 65_536;
 /** Bytes that the lists of one table may take; with longer lists there are fewer. */
 const LIST_BYTES = 2 << 20;
-/** A completed connection belongs to a scan that began at most so much later, ms. */
-const SAME_RUN_MS = 100;
+/** The first connection belongs to a scan whose next probe came at most so much later, ms. */
+const SAME_RUN_MS = 20;
 /** So long after a scan was reported a connection of it may still be completed, ms; and so many wait for that. */
 const PROOF_WITHIN_MS = 1000;
 const PROOF_WAITING = 64;
@@ -142,7 +142,7 @@ export class Attempts {
     if (this.#scan !== null || this.#slow !== null) {
       const scan = this.#scan ?? (this.#slow as Threshold);
       const level = sources.touch(PORTS, value, MARK.SHORT, scan.limit, scan.banMs);
-      if (level !== LEVEL.BELOW) verdict = VERDICT.DROP;
+      if (isDropped(level)) verdict = VERDICT.DROP;
       if (level === LEVEL.OVER_AND_NEW) {
         this.#tell(this.#scan === null ? 'slow_scan' : 'port_scan', packet, scan, this.#proof(packet));
       } else if (level === LEVEL.BELOW && this.#scan !== null && this.#slow !== null) {
@@ -152,7 +152,7 @@ export class Attempts {
         }
       }
     }
-    return this.#swept(packet) === LEVEL.BELOW ? verdict : VERDICT.DROP;
+    return isDropped(this.#swept(packet)) ? VERDICT.DROP : verdict;
   }
 
   #swept(packet: Endpoints): Level {
@@ -171,11 +171,12 @@ export class Attempts {
   /** A connection was completed: nothing of it counts any more. */
   completed(connection: Endpoints & { readonly targetPort: number }, now: number): void {
     if (!this.#sources.enterKnown(connection, now)) return;
-    this.#sources.completed();
+    const isFirst = this.#sources.completed();
     if (this.#syn !== null) this.#sources.takeBack();
     const isOfScan = this.#sources.untouch(PORTS, connection.targetPort);
     this.#sources.untouch(HOSTS, hostValue(connection));
-    if (isOfScan && this.#unproven.length > 0 && this.#sources.strays < GUESSES) this.#proveLate(connection, now);
+    if (isFirst && isOfScan && this.#unproven.length > 0 && this.#sources.strays < GUESSES)
+      this.#proveLate(connection, now);
   }
 
   /**
@@ -198,14 +199,15 @@ export class Attempts {
   }
 
   /**
-   * Connections that the same source completed while it scanned prove that it is
-   * not forged, unless it is a client of before, in whose name somebody else may scan.
+   * A connection that the source completed while it scanned, and none before, proves
+   * that it is not forged. A source that completed connections before is a client, in
+   * whose name somebody else may scan, and who may go on connecting meanwhile.
    */
   #proof(packet: Endpoints): 'conntrack' | null {
     const connections = this.#connections;
     if (connections?.known !== true || this.#sources.wholeNet) return null;
     if (this.#sources.strays >= GUESSES) return null;
-    if (this.#sources.sinceCompleted > this.#sources.oldest + SAME_RUN_MS) return null;
+    if (this.#sources.sinceFirstCompleted > this.#sources.oldest + SAME_RUN_MS) return null;
     return connections.isKnownGood(packet) === false ? 'conntrack' : null;
   }
 
@@ -227,6 +229,15 @@ export class Attempts {
     this.#unproven.push({ of, at: this.#now, found });
     if (this.#unproven.length > PROOF_WAITING) this.#unproven.shift();
   }
+}
+
+/**
+ * A scan is dropped until its source is banned, and no longer: whoever may not be
+ * banned (an administrator, the gateway) is not to be locked out by a scan that
+ * somebody forged in its name.
+ */
+export function isDropped(level: Level): boolean {
+  return level === LEVEL.OVER || level === LEVEL.OVER_AND_NEW;
 }
 
 function isSameSource(a: Endpoints, b: Endpoints): boolean {

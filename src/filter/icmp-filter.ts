@@ -1,6 +1,6 @@
 import type { FilterConfig } from '../config/config.js';
 import type { Packet } from '../net/packet.js';
-import { hostValue, listsOf } from './attempts.js';
+import { hostValue, isDropped, listsOf } from './attempts.js';
 import type { DetectorName } from './detection.js';
 import {
   type KnownConnections,
@@ -88,7 +88,7 @@ export class IcmpFilter {
     }
     if (sweep !== null && isQuestion(packet.family, packet.type) && !this.#home.hasSource(packet)) {
       const level = this.#sources.touch(0, hostValue(packet), MARK.SHORT, sweep.limit, sweep.banMs);
-      if (level !== LEVEL.BELOW) verdict = VERDICT.DROP;
+      if (isDropped(level)) verdict = VERDICT.DROP;
       if (level === LEVEL.OVER_AND_NEW) this.#tell('ping_sweep', packet, sweep);
     }
     return verdict;

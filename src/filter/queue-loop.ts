@@ -157,15 +157,15 @@ class Loop {
   #tick(): void {
     const at = now();
     this.#ticked = true;
-    this.#dropping = Atomics.load(this.#input.state.control, CONTROL.DROPPING) === 1;
-    this.#rejecting = this.#input.rejects[0] === 1;
     this.#follow(at);
     this.#learn(at);
     this.#forgiveAfterStandstill(at);
   }
 
-  /** What time it is, and which connections were completed until now. */
+  /** What time it is, what is wanted, and which connections were completed until now. */
   #follow(at: number): void {
+    this.#dropping = Atomics.load(this.#input.state.control, CONTROL.DROPPING) === 1;
+    this.#rejecting = this.#input.rejects[0] === 1;
     const wall = Date.now();
     this.#pipeline.tick(at, wall);
     this.#pipeline.settle(this.#input.settledAt[0] as number);
@@ -202,7 +202,7 @@ class Loop {
   #beat(): void {
     try {
       this.#ipset ??= new IpsetClient(openSocket(this.#input.state.control, CONTROL.ALIVE_FD));
-      refreshAlive(this.#ipset);
+      refreshAlive(this.#ipset, this.#dropping && !this.#input.failOpen);
       if (this.#dropping) this.#limit(this.#ipset);
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;

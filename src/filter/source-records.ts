@@ -40,7 +40,7 @@ const LISTS = 9;
 /** Per list: the one value touched while there is no list, and when. */
 const FIRST = [11, 13] as const;
 const FIRST_AT = [12, 14] as const;
-/** When the source last completed a connection. */
+/** When the source first completed a connection. */
 const COMPLETED_AT = 15;
 const PARTS = 16;
 const CURRENT = 24;
@@ -287,12 +287,12 @@ export class SourceRecords {
     this.#words[slot * WORDS + LEAD] = 0;
   }
 
-  /** Whether a source was reported for this mark (0 to 3) not longer ago than it is to be banned. */
-  isMarked(slot: number, mark: number, now: number): boolean {
+  /** How much longer a source counts as reported for this mark (0 to 3), ms; 0 when it does not. */
+  markedFor(slot: number, mark: number, now: number): number {
     const words = this.#words;
     const at = slot * WORDS;
-    if (((words[at + FLAGS] as number) & (1 << mark)) === 0) return false;
-    return (((words[at + MARKS + mark] as number) - now) | 0) > 0;
+    if (((words[at + FLAGS] as number) & (1 << mark)) === 0) return 0;
+    return Math.max(0, ((words[at + MARKS + mark] as number) - now) | 0);
   }
 
   mark(slot: number, mark: number, now: number, ms: number): void {
@@ -301,10 +301,14 @@ export class SourceRecords {
     this.#words[at + MARKS + mark] = (now + Math.min(ms, LONGEST_MARK_MS)) | 0;
   }
 
-  completed(slot: number, now: number): void {
+  /** Notes that the source completed a connection; false when it had before. */
+  completed(slot: number, now: number): boolean {
     const at = slot * WORDS;
-    this.#words[at + FLAGS] = (this.#words[at + FLAGS] as number) | HAS_COMPLETED;
+    const flags = this.#words[at + FLAGS] as number;
+    if ((flags & HAS_COMPLETED) !== 0) return false;
+    this.#words[at + FLAGS] = flags | HAS_COMPLETED;
     this.#words[at + COMPLETED_AT] = now;
+    return true;
   }
 
   /** Counts an ACK that belongs to no conversation. */
@@ -318,8 +322,8 @@ export class SourceRecords {
     return ((this.#words[slot * WORDS + FLAGS] as number) >>> STRAYS) & MOST_STRAYS;
   }
 
-  /** How long ago the source last completed a connection, ms; Infinity when it did not. */
-  sinceCompleted(slot: number, now: number): number {
+  /** How long ago the source first completed a connection, ms; Infinity when it did not. */
+  sinceFirstCompleted(slot: number, now: number): number {
     const at = slot * WORDS;
     if (((this.#words[at + FLAGS] as number) & HAS_COMPLETED) === 0) return Number.POSITIVE_INFINITY;
     return (now - (this.#words[at + COMPLETED_AT] as number)) | 0;

@@ -3,9 +3,12 @@ import { Newcomers } from './newcomers.js';
 import { SourceRecords } from './source-records.js';
 import { Touches, type TouchOptions } from './touches.js';
 
-/** What a count says of its limit. */
-export const LEVEL = { BELOW: 0, OVER: 1, OVER_AND_NEW: 2 } as const;
+/** What a count says of its limit; `OVER_FOR_LONG`: it was reported more than `REPORTED_MS` ago. */
+export const LEVEL = { BELOW: 0, OVER: 1, OVER_AND_NEW: 2, OVER_FOR_LONG: 3 } as const;
 export type Level = (typeof LEVEL)[keyof typeof LEVEL];
+
+/** So long after its report a source is banned, or somebody decided that it is not. */
+const REPORTED_MS = 1000;
 
 /** What a source is reported for, apart from one another. */
 export const MARK = { RATE: 0, SHORT: 1, LONG: 2, OTHER: 3 } as const;
@@ -197,7 +200,7 @@ export class Sources {
     this.wholeNet = false;
     this.found = own.slot < 0 ? 1 : own.records.add(own.slot, now);
     if (this.found > limit && own.slot >= 0) {
-      const level = this.#over(own, MARK.RATE, banMs);
+      const level = this.#overRate(own, banMs);
       // What an address did before it went over the limit is not held against its neighbours.
       if (level === LEVEL.OVER_AND_NEW && this.#is6 && this.#net.slot >= 0) {
         this.#net.records.resetRate(this.#net.slot, now);
@@ -211,7 +214,7 @@ export class Sources {
     if (count <= limit || lead * 2 > count) return LEVEL.BELOW;
     this.found = count;
     this.wholeNet = true;
-    return this.#over(this.#net, MARK.RATE, banMs);
+    return this.#overRate(this.#net, banMs);
   }
 
   /**
@@ -289,13 +292,16 @@ export class Sources {
     return this.#own.slot < 0 ? 0 : this.#own.records.strays(this.#own.slot);
   }
 
-  completed(): void {
-    this.#own.records.completed(this.#own.slot, this.#now);
+  /** Notes that the source completed a connection; false when it had before. */
+  completed(): boolean {
+    return this.#own.records.completed(this.#own.slot, this.#now);
   }
 
-  /** How long ago the source last completed a connection, ms; Infinity when it is not known to have. */
-  get sinceCompleted(): number {
-    return this.#own.slot < 0 ? Number.POSITIVE_INFINITY : this.#own.records.sinceCompleted(this.#own.slot, this.#now);
+  /** How long ago the source first completed a connection, ms; Infinity when it is not known to have. */
+  get sinceFirstCompleted(): number {
+    return this.#own.slot < 0
+      ? Number.POSITIVE_INFINITY
+      : this.#own.records.sinceFirstCompleted(this.#own.slot, this.#now);
   }
 
   #forgiveNet(which: 0 | 1): void {
@@ -304,8 +310,15 @@ export class Sources {
     this.#votes[which]?.clear(this.#net.slot);
   }
 
+  /** What is over a rate is too much for as long as it lasts. */
+  #overRate(side: Side, banMs: number): Level {
+    const level = this.#over(side, MARK.RATE, banMs);
+    return level === LEVEL.OVER_FOR_LONG ? LEVEL.OVER : level;
+  }
+
   #over(side: Side, mark: Mark, banMs: number): Level {
-    if (side.records.isMarked(side.slot, mark, this.#now)) return LEVEL.OVER;
+    const left = side.records.markedFor(side.slot, mark, this.#now);
+    if (left > 0) return banMs - left > REPORTED_MS ? LEVEL.OVER_FOR_LONG : LEVEL.OVER;
     side.records.mark(side.slot, mark, this.#now, banMs);
     return LEVEL.OVER_AND_NEW;
   }

@@ -19,15 +19,22 @@ const HALVES: Readonly<Record<4 | 6, readonly SetElement[]>> = {
 /** All addresses of a family as two halves, for `ALIVE_TIMEOUT` seconds. */
 export const everything = (family: 4 | 6): readonly SetElement[] => HALVES[family];
 
+/** The same without an end. */
+const FOR_GOOD: Readonly<Record<4 | 6, readonly SetElement[]>> = {
+  4: HALVES[4].map((half) => ({ ...half, timeout: 0 })),
+  6: HALVES[6].map((half) => ({ ...half, timeout: 0 })),
+};
+
 /**
  * Says that the packet worker is alive, for the next three seconds. The worker
  * calls it about once a second on a client of its own, after it gave verdicts
  * or found its queue empty.
+ * @param forGood until `notAlive`: first packets of a worker that is gone are then dropped (`when_overloaded: drop`)
  * @throws NetlinkError kind `missing` when the sets are gone; the queue rules are then off
  */
-export function refreshAlive(client: IpsetClient): void {
+export function refreshAlive(client: IpsetClient, forGood = false): void {
   for (const family of [4, 6] as const) {
-    const [failure] = client.add(ALIVE_SETS[family], family, everything(family));
+    const [failure] = client.add(ALIVE_SETS[family], family, forGood ? FOR_GOOD[family] : everything(family));
     if (failure) throw failure.error;
   }
 }

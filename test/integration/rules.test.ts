@@ -118,6 +118,7 @@ for (const [variant, present] of variants)
           '-A BARRICATA-FIRST -p tcp -j RETURN',
           '-A BARRICATA-FIRST -p udp -j RETURN',
           '-A BARRICATA-FIRST ! -d 224.0.0.0/4 -m conntrack --ctstate NEW -g BARRICATA-QUEUE',
+          '-A BARRICATA-FIRST -p sctp -m conntrack --ctstate INVALID -g BARRICATA-QUEUE',
           '-A BARRICATA-ICMP -p icmp -m icmp --icmp-type 3 -j RETURN',
           '-A BARRICATA-ICMP -p icmp -m icmp --icmp-type 11 -j RETURN',
           '-A BARRICATA-ICMP -p icmp -m icmp --icmp-type 12 -j RETURN',

@@ -117,6 +117,22 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
     },
   );
 
+  it('fails closed with when_overloaded: drop: killed, first packets are dropped until it is back or stopped in order', async () => {
+    b = await lab.renew({ queue: { when_overloaded: 'drop' } });
+    await b.start(keep);
+    await isAlive();
+    expect(served(lab.client)).toBe(true);
+    await b.stop('SIGKILL');
+    const killed = Date.now();
+    // Longer than the worker counts as alive where overload accepts.
+    await waitFor('five seconds', () => Date.now() - killed > 5000);
+    expect(served(lab.client)).toBe(false);
+    await b.start(keep);
+    await waitFor('it is served again', () => served(lab.client), 10_000, 200);
+    await b.stop();
+    expect(served(lab.client)).toBe(true);
+  });
+
   it('ends with the fix named when it lacks CAP_NET_ADMIN', async () => {
     b = await lab.renew();
     await b.start({ wait: false, through: ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin'] });

@@ -37,7 +37,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
       syn: { more_than: '200/s per source', during: '3s', then },
       scan: { more_than: '30 ports per source', within: '60s', then },
     };
-    lab = await Lab.open({ filter }, 12);
+    lab = await Lab.open({ filter }, 13);
     await lab.start();
     [customer, other, third] = [peer(), peer(), peer()];
     for (let visit = 0; visit < 20; visit++) expect([customer, other, third].every(served)).toBe(true);
@@ -74,6 +74,17 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
     }
     expect(fleetBans()).toEqual([]);
     expect(timeToLive(`barricata:local:testhost:${other.address}`)).toBeLessThanOrEqual(UNPROVEN);
+  });
+
+  it('lets the gateway go on soon after a scan in its name', async () => {
+    const before = scans();
+    const decoys = `${GATEWAY},ME`;
+    await inHost(peer(), 'nmap', '-n', '-Pn', '-sS', '--max-retries', '0', '-p', '1-300', '-D', decoys, SERVER);
+    await waitFor('the scan was seen', () => scans() > before + 1, 3000);
+    expect(inKernel(lab.barricata)).not.toContain(GATEWAY);
+    const ended = Date.now();
+    await waitFor('the gateway is served', () => served(lab.gateway), 90_000, 200);
+    expect(Date.now() - ended).toBeLessThan(10_000);
   });
 
   it.each([

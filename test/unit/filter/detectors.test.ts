@@ -157,8 +157,6 @@ describe('proof', () => {
     scan(bench, SCANNER);
     expect(bench.found).toMatchObject([{ proof: null }]);
     bench.pass(1);
-    // Begun after the scan was reported, and of somebody else: neither is of the scan.
-    bench.complete(SCANNER, 8080);
     bench.complete('203.0.113.67', 17);
     expect(bench.pipeline.take()).toEqual([]);
     bench.complete(SCANNER, 17);
@@ -177,6 +175,15 @@ describe('proof', () => {
     expect(bench.found).toMatchObject([{ detector: 'port_scan', proof: null }]);
   });
 
+  it('is no connection to a port that the scan did not touch', () => {
+    const bench = new Bench({ scan: PORTS });
+    bench.known = true;
+    scan(bench, SCANNER);
+    bench.pass(1);
+    bench.complete(SCANNER, 8080);
+    expect(bench.pipeline.take()).toEqual([]);
+  });
+
   it('does not come later than a second after', () => {
     const bench = new Bench({ scan: PORTS });
     bench.known = true;
@@ -189,9 +196,21 @@ describe('proof', () => {
   it('is none that the source completed before, in whose name somebody may scan', () => {
     const bench = new Bench({ scan: PORTS });
     bench.connect(CUSTOMER, 443);
-    bench.pass(500);
+    bench.pass(50);
     scan(bench, CUSTOMER);
     expect(bench.found).toMatchObject([{ proof: null }]);
+  });
+
+  it('is none of a client that goes on connecting while somebody scans in its name', () => {
+    const bench = new Bench({ scan: PORTS });
+    bench.connect(CUSTOMER, 80);
+    bench.pass(50);
+    for (let port = 1; port <= 100; port++) {
+      bench.send(syn(CUSTOMER, port), 10);
+      if (port % 3 === 0) bench.connect(CUSTOMER, 80);
+    }
+    bench.complete(CUSTOMER, 80);
+    expect([...bench.found, ...bench.pipeline.take()]).toMatchObject([{ proof: null }]);
   });
 
   it('is none for a client that was known before, even when it connects meanwhile', () => {
@@ -212,6 +231,19 @@ describe('proof', () => {
       { proof: null, knownGood: null },
       { detector: 'syn_rate', proof: null },
     ]);
+  });
+});
+
+describe('a scan forged in the name of somebody who may not be banned', () => {
+  it('has it dropped for a second, and not for as long as the scan counts', () => {
+    const bench = new Bench({ scan: PORTS, pingSweep: { most: 20, within: 60, ban: 600 } });
+    for (let port = 1; port <= 100; port++) bench.send(syn('192.0.2.1', port));
+    expect(bench.send(syn('192.0.2.1', 22), 900)).toBe(VERDICT.DROP);
+    expect(bench.send(syn('192.0.2.1', 22), 200)).toBe(VERDICT.ACCEPT);
+    for (let i = 1; i <= 30; i++) bench.send(icmp('192.0.2.1', `192.168.50.${i}`, 8));
+    expect(bench.send(icmp('192.0.2.1', SERVER, 8))).toBe(VERDICT.DROP);
+    expect(bench.send(icmp('192.0.2.1', SERVER, 8), 1100)).toBe(VERDICT.ACCEPT);
+    expect(bench.found).toHaveLength(2);
   });
 });
 

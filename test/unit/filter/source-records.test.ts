@@ -87,8 +87,8 @@ describe('a table of sources', () => {
     for (let key = 10; key < 17; key++) table.slot(3000, key, 0, 0, 0);
     expect(table.slot(3001, 2, 0, 0, 0)).toBe(slot);
     expect(table.add(slot, 3001)).toBe(1);
-    expect(table.isMarked(slot, 0, 3001)).toBe(false);
-    expect(table.sinceCompleted(slot, 3001)).toBe(Number.POSITIVE_INFINITY);
+    expect(table.markedFor(slot, 0, 3001)).toBe(0);
+    expect(table.sinceFirstCompleted(slot, 3001)).toBe(Number.POSITIVE_INFINITY);
     expect(table.hasFirst(slot, 1)).toBe(false);
   });
 
