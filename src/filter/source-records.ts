@@ -32,6 +32,9 @@ const HAS_COMPLETED = 1 << 8;
 const HAS_FIRST = 1 << 9;
 /** The events are in more than one part: `PARTS` holds them. Else all are in the one under way. */
 const HAS_PARTS = 1 << 11;
+/** Counts are shown to other workers: those of the rate, then of either list. */
+const IS_SHOWN = 1 << 12;
+const ANY_SHOWN = 7 << 12;
 /** From this bit on: stray ACKs, counted up to `MOST_STRAYS`. */
 const STRAYS = 16;
 const MOST_STRAYS = 31;
@@ -51,8 +54,8 @@ const LEAD = 27;
 const MARKS = 28;
 
 /** The rate window is cut into so many parts; see `add`. */
-const RATE_PARTS = 8;
-const LONGEST_MARK_MS = 20 * 86_400_000;
+export const RATE_PARTS = 8;
+export const LONGEST_MARK_MS = 20 * 86_400_000;
 
 export interface RecordOptions {
   /** Records, a power of two. */
@@ -69,7 +72,7 @@ export class SourceRecords {
   evictions = 0;
   /** Whether the record returned last belonged to someone else, or to nobody, before. */
   fresh = false;
-  /** Told of a record that changes hands while it owns lists. */
+  /** Told of a record that changes hands while it owns lists, or others are shown its counts. */
   onTaken: ((slot: number) => void) | null = null;
   readonly #mask: number;
   readonly #seed: number;
@@ -161,7 +164,8 @@ export class SourceRecords {
     const words = this.#words;
     const at = slot * WORDS;
     const index = (slot >> 3) * INDEX_WORDS + (slot & (WAYS - 1));
-    if (words[at + LISTS] !== 0 || words[at + LISTS + 1] !== 0) this.onTaken?.(slot);
+    const isShown = ((words[at + FLAGS] as number) & ANY_SHOWN) !== 0;
+    if (isShown || words[at + LISTS] !== 0 || words[at + LISTS + 1] !== 0) this.onTaken?.(slot);
     this.#index[index] = tag;
     this.#index[index + WAYS] = now;
     words[at + KEY] = k0;
@@ -264,6 +268,19 @@ export class SourceRecords {
     words[at + BEGIN] = ((words[at + BEGIN] as number) + parts * this.#partMs) | 0;
   }
 
+  /** Start of the part under way. */
+  begin(slot: number): number {
+    return this.#words[slot * WORDS + BEGIN] as number;
+  }
+
+  /** Events in one part. @param age how many parts before the one under way */
+  part(slot: number, age: number): number {
+    const words = this.#words;
+    const at = slot * WORDS;
+    if (((words[at + FLAGS] as number) & HAS_PARTS) === 0) return age === 0 ? (words[at + SUM] as number) : 0;
+    return words[at + PARTS + (((words[at + CURRENT] as number) - age) & (RATE_PARTS - 1))] as number;
+  }
+
   /**
    * One vote for an address of the network that this record stands for (a majority
    * vote after Boyer and Moore); gives the lead of the front runner, at most `most`.
@@ -281,6 +298,15 @@ export class SourceRecords {
     } else lead -= 1;
     words[at + LEAD] = lead;
     return lead;
+  }
+
+  /** The front runner of that vote. */
+  front2(slot: number): number {
+    return this.#words[slot * WORDS + VOTE2] as number;
+  }
+
+  front3(slot: number): number {
+    return this.#words[slot * WORDS + VOTE3] as number;
   }
 
   clearVote(slot: number): void {
@@ -323,6 +349,22 @@ export class SourceRecords {
     const at = slot * WORDS;
     if (((this.#words[at + FLAGS] as number) & HAS_COMPLETED) === 0) return Number.POSITIVE_INFINITY;
     return (now - (this.#words[at + COMPLETED_AT] as number)) | 0;
+  }
+
+  /** A word of the address. */
+  key(slot: number, word: 0 | 1 | 2 | 3): number {
+    return this.#words[slot * WORDS + KEY + word] as number;
+  }
+
+  /** Whether other workers are shown a count. @param kind 0 the rate, 1 and 2 the lists */
+  isShown(slot: number, kind: 0 | 1 | 2): boolean {
+    return ((this.#words[slot * WORDS + FLAGS] as number) & (IS_SHOWN << kind)) !== 0;
+  }
+
+  setShown(slot: number, kind: 0 | 1 | 2, isShown: boolean): void {
+    const at = slot * WORDS + FLAGS;
+    const flags = this.#words[at] as number;
+    this.#words[at] = isShown ? flags | (IS_SHOWN << kind) : flags & ~(IS_SHOWN << kind);
   }
 
   /** The number of a list that belongs to the record, plus 1; 0 when it has none. */
