@@ -1,5 +1,6 @@
-import { BODY, LEAD, Leads, MOST_AHEAD_MS, type SharedCounts, VOTE2, VOTE3 } from './shared-counts.js';
+import { BODY, LEAD, MOST_AHEAD_MS, type SharedCounts, VOTE2, VOTE3 } from './shared-counts.js';
 import { RATE_PARTS, type SourceRecords } from './source-records.js';
+import { Leads } from './votes.js';
 
 const BEGIN = BODY;
 const PARTS = BODY + 1;
@@ -30,7 +31,7 @@ export class SharedRates {
   }
 
   /** After `SourceRecords.add` gave `own`: what all workers counted. @param lead of a network; -1 for an address */
-  count(slot: number, own: number, limit: number, now: number, lead = -1): number {
+  count(slot: number, own: number, limit: number, now: number, lead = -1, low2 = 0, low3 = 0): number {
     const records = this.#records;
     const isShown = records.isShown(slot, 0);
     this.lead = lead;
@@ -44,25 +45,24 @@ export class SharedRates {
     if (at >= 0) rates.use(at, now);
     const area = rates.own;
     const isSame =
-      at >= 0 &&
-      area[at + BEGIN] === records.begin(slot) &&
-      area[at + VOTE2] === records.front2(slot) &&
-      area[at + VOTE3] === records.front3(slot);
+      at >= 0 && area[at + BEGIN] === records.begin(slot) && area[at + VOTE2] === low2 && area[at + VOTE3] === low3;
     if (isSame) {
       Atomics.store(area, at + PARTS, records.part(slot, 0));
       if (lead !== area[at + LEAD]) Atomics.store(area, at + LEAD, lead);
-    } else this.#write(slot, at < 0 ? rates.take(now) : at, lead);
+    } else this.#write(slot, at < 0 ? rates.take(now) : at, lead, low2, low3);
     records.setShown(slot, 0, true);
-    return own + this.#others(slot, now, lead);
+    return own + this.#others(now, lead, low2, low3);
   }
 
   /** Something was taken back. */
   refresh(slot: number): void {
     if (!this.#records.isShown(slot, 0)) return;
     const { rates } = this.#shared;
+    const { own } = rates;
     this.#turn(slot);
-    const at = rates.find(rates.own);
-    if (at >= 0) this.#write(slot, at, rates.own[at + LEAD] as number);
+    const at = rates.find(own);
+    if (at < 0) return;
+    this.#write(slot, at, own[at + LEAD] as number, own[at + VOTE2] as number, own[at + VOTE3] as number);
   }
 
   drop(slot: number): void {
@@ -93,25 +93,24 @@ export class SharedRates {
     );
   }
 
-  #write(slot: number, at: number, lead: number): void {
+  #write(slot: number, at: number, lead: number, low2: number, low3: number): void {
     const { rates } = this.#shared;
     const records = this.#records;
     rates.open(at);
     Atomics.store(rates.own, at + BEGIN, records.begin(slot));
     for (let age = 0; age < RATE_PARTS; age++) Atomics.store(rates.own, at + PARTS + age, records.part(slot, age));
     Atomics.store(rates.own, at + LEAD, lead);
-    Atomics.store(rates.own, at + VOTE2, records.front2(slot));
-    Atomics.store(rates.own, at + VOTE3, records.front3(slot));
+    Atomics.store(rates.own, at + VOTE2, low2);
+    Atomics.store(rates.own, at + VOTE3, low3);
     rates.close(at);
   }
 
-  #others(slot: number, now: number, lead: number): number {
+  #others(now: number, lead: number, low2: number, low3: number): number {
     const { rates } = this.#shared;
-    const records = this.#records;
     const leads = this.#leads;
     const partMs = this.#rateMs / RATE_PARTS;
     leads.clear();
-    leads.add(lead, records.front2(slot), records.front3(slot));
+    leads.add(lead, low2, low3);
     let all = 0;
     for (const area of rates.others) {
       const at = rates.find(area);
@@ -125,11 +124,11 @@ export class SharedRates {
         sum += Atomics.load(area, at + PARTS + part);
       }
       const theirs = Atomics.load(area, at + LEAD);
-      const low2 = Atomics.load(area, at + VOTE2);
-      const low3 = Atomics.load(area, at + VOTE3);
+      const their2 = Atomics.load(area, at + VOTE2);
+      const their3 = Atomics.load(area, at + VOTE3);
       if (rates.turnOf(area, at) !== turn) continue;
       all += sum;
-      if (sum > 0) leads.add(theirs, low2, low3);
+      if (sum > 0) leads.add(theirs, their2, their3);
     }
     if (lead >= 0) this.lead = leads.best();
     return all;

@@ -1,7 +1,8 @@
 import type { ValueSink } from './distinct-lists.js';
-import { BODY, LEAD, Leads, MOST_AHEAD_MS, PLACES, type SharedCounts, VOTE2, VOTE3 } from './shared-counts.js';
+import { BODY, LEAD, MOST_AHEAD_MS, PLACES, type SharedCounts, VOTE2, VOTE3 } from './shared-counts.js';
 import { hash, type SourceRecords } from './source-records.js';
 import type { Touches } from './touches.js';
+import { Leads } from './votes.js';
 
 /** A bit a place, then when each was last touched, which counts where the bit is set. */
 const BITS = BODY;

@@ -47,9 +47,6 @@ const FIRST_AT = [12, 14] as const;
 const COMPLETED_AT = 15;
 const PARTS = 16;
 const CURRENT = 24;
-const VOTE2 = 25;
-const VOTE3 = 26;
-const LEAD = 27;
 /** Until when a source counts as reported, one word a mark. */
 const MARKS = 28;
 
@@ -279,38 +276,6 @@ export class SourceRecords {
     const at = slot * WORDS;
     if (((words[at + FLAGS] as number) & HAS_PARTS) === 0) return age === 0 ? (words[at + SUM] as number) : 0;
     return words[at + PARTS + (((words[at + CURRENT] as number) - age) & (RATE_PARTS - 1))] as number;
-  }
-
-  /**
-   * One vote for an address of the network that this record stands for (a majority
-   * vote after Boyer and Moore); gives the lead of the front runner, at most `most`.
-   */
-  vote(slot: number, low2: number, low3: number, most: number, restart: boolean): number {
-    const words = this.#words;
-    const at = slot * WORDS;
-    let lead = restart ? 0 : (words[at + LEAD] as number);
-    if (lead === 0) {
-      words[at + VOTE2] = low2;
-      words[at + VOTE3] = low3;
-      lead = 1;
-    } else if (words[at + VOTE2] === low2 && words[at + VOTE3] === low3) {
-      if (lead < most) lead += 1;
-    } else lead -= 1;
-    words[at + LEAD] = lead;
-    return lead;
-  }
-
-  /** The front runner of that vote. */
-  front2(slot: number): number {
-    return this.#words[slot * WORDS + VOTE2] as number;
-  }
-
-  front3(slot: number): number {
-    return this.#words[slot * WORDS + VOTE3] as number;
-  }
-
-  clearVote(slot: number): void {
-    this.#words[slot * WORDS + LEAD] = 0;
   }
 
   /** Whether a source was reported for this mark (0 to 3) not longer ago than it is to be banned. */

@@ -5,6 +5,7 @@ import { SharedRates } from './shared-rates.js';
 import { SharedTouches } from './shared-touches.js';
 import { LONGEST_MARK_MS, SourceRecords } from './source-records.js';
 import { Touches, type TouchOptions } from './touches.js';
+import type { Votes } from './votes.js';
 
 /** What a source is reported for, apart from one another. */
 export const MARK = { RATE: 0, SHORT: 1, LONG: 2, OTHER: 3 } as const;
@@ -94,11 +95,13 @@ export class Side {
   }
 
   /** The same for a network; with its front runner's lead. */
-  rateOfNet(now: number, limit: number, low2: number, low3: number): number {
-    const count = this.records.add(this.slot, now);
-    this.lead = this.records.vote(this.slot, low2, low3, limit, count === 1);
+  rateOfNet(now: number, limit: number, votes: Votes, low2: number, low3: number): number {
+    const { slot } = this;
+    const count = this.records.add(slot, now);
+    this.lead = votes.vote(slot, low2, low3, limit, count === 1);
     if (this.#sharedRates === null) return count;
-    const sum = this.#sharedRates.count(this.slot, count, limit, now, this.lead);
+    const { lead } = this;
+    const sum = this.#sharedRates.count(slot, count, limit, now, lead, votes.front2(slot), votes.front3(slot));
     this.lead = this.#sharedRates.lead;
     return sum;
   }
@@ -172,41 +175,5 @@ export class Side {
     if (counted) this.records.add(this.slot, at);
     if (this.touches[0] != null) this.records.setFirst(this.slot, 0, value0, at);
     if (this.touches[1] != null) this.records.setFirst(this.slot, 1, value1, at);
-  }
-}
-
-/** The front runner of each /64 among those that touched something, see `SourceRecords.vote`. */
-export class Votes {
-  readonly #words: Int32Array;
-
-  constructor(slots: number) {
-    this.#words = new Int32Array(slots * 3);
-  }
-
-  vote(slot: number, low2: number, low3: number, most: number, restart: boolean): number {
-    const words = this.#words;
-    const at = slot * 3;
-    let lead = restart ? 0 : (words[at] as number);
-    if (lead === 0) {
-      words[at + 1] = low2;
-      words[at + 2] = low3;
-      lead = 1;
-    } else if (words[at + 1] === low2 && words[at + 2] === low3) {
-      if (lead < most) lead += 1;
-    } else lead -= 1;
-    words[at] = lead;
-    return lead;
-  }
-
-  front2(slot: number): number {
-    return this.#words[slot * 3 + 1] as number;
-  }
-
-  front3(slot: number): number {
-    return this.#words[slot * 3 + 2] as number;
-  }
-
-  clear(slot: number): void {
-    this.#words[slot * 3] = 0;
   }
 }

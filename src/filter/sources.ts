@@ -1,7 +1,8 @@
 import type { Endpoints } from './detector.js';
 import type { SharedCounts } from './shared-counts.js';
-import { MARK, type Mark, Side, type SourcesOptions, Votes } from './source-side.js';
+import { MARK, type Mark, Side, type SourcesOptions } from './source-side.js';
 import type { Touches } from './touches.js';
+import { Votes } from './votes.js';
 
 export { MARK };
 
@@ -30,6 +31,7 @@ export class Sources {
   readonly #v4: Side;
   readonly #v6: Side;
   readonly #net: Side;
+  readonly #rateVotes: Votes;
   readonly #votes: readonly Votes[];
   readonly #shared: SharedCounts | null;
   /** The side of the packet under way. */
@@ -46,6 +48,7 @@ export class Sources {
     this.#v6 = new Side(options, 'v6', quarter);
     this.#net = new Side(options, 'net', quarter);
     this.#own = this.#v4;
+    this.#rateVotes = new Votes(quarter);
     this.#votes = options.touches.map(() => new Votes(quarter));
   }
 
@@ -79,7 +82,7 @@ export class Sources {
     const net = this.#net;
     net.enter(now, counted, value0, value1, source0, source1, 0, 0);
     if (net.records.fresh && net.slot >= 0) {
-      net.records.clearVote(net.slot);
+      this.#rateVotes.clear(net.slot);
       for (const votes of this.#votes) votes.clear(net.slot);
     }
   }
@@ -109,7 +112,7 @@ export class Sources {
       return level;
     }
     if (!this.#is6 || net.slot < 0) return LEVEL.BELOW;
-    const count = net.rateOfNet(now, limit, this.#low2, this.#low3);
+    const count = net.rateOfNet(now, limit, this.#rateVotes, this.#low2, this.#low3);
     if (count <= limit || net.lead * 2 > count) return LEVEL.BELOW;
     this.found = count;
     this.wholeNet = true;
