@@ -11,6 +11,7 @@ import {
   type Verdict,
 } from './detector.js';
 import type { NetworkMasks } from './network-masks.js';
+import type { SharedCounts } from './shared-counts.js';
 import { hash } from './source-records.js';
 import { LEVEL, type Level, MARK, Sources } from './sources.js';
 import { Threshold } from './threshold.js';
@@ -76,6 +77,7 @@ export class Attempts {
       readonly home: NetworkMasks;
       readonly connections: KnownConnections | null;
       readonly report: Report;
+      readonly shared: SharedCounts | null;
     },
   ) {
     this.#syn = config.syn && Threshold.ofRate(config.syn);
@@ -91,6 +93,7 @@ export class Attempts {
     this.#sources = new Sources({
       name: 'attempts',
       seed: options.seed,
+      shared: options.shared,
       records: RECORDS,
       rateMs: (this.#syn?.window ?? 1) * 1000,
       touches: [
@@ -196,6 +199,7 @@ export class Attempts {
   /** It was lost which connections were completed: what counts of the last while may have been. */
   blind(now: number): void {
     this.#blindUntil = now + (this.#syn?.window ?? 0) * 1000;
+    this.#sources.hide();
   }
 
   /**

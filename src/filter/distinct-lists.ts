@@ -10,6 +10,11 @@
  */
 const LOOKED_AT = 8;
 
+/** Takes values and when they were touched last. */
+export interface ValueSink {
+  put(value: number, at: number): void;
+}
+
 export class DistinctLists {
   /** Set by `add`: different values within the short and the long window, at most `places`. */
   short = 0;
@@ -115,6 +120,16 @@ export class DistinctLists {
     this.#close(list, position);
     this.#counts[list] = (this.#counts[list] as number) - 1;
     return true;
+  }
+
+  /** Tells of each value that a list holds, the oldest first. */
+  each(list: number, sink: ValueSink): void {
+    const places = this.#places;
+    let place = this.#heads[list] as number;
+    for (let i = this.#counts[list] as number; i > 0; i--) {
+      sink.put(this.#values[list * places + place] as number, this.#times[list * places + place] as number);
+      place = place + 1 === places ? 0 : place + 1;
+    }
   }
 
   /** How many are older than the value, -1 when it is not there; looks at the latest first. */

@@ -12,6 +12,7 @@ import {
   type Verdict,
 } from './detector.js';
 import type { NetworkMasks } from './network-masks.js';
+import type { SharedCounts } from './shared-counts.js';
 import { LEVEL, MARK, Sources } from './sources.js';
 import { Threshold } from './threshold.js';
 
@@ -46,6 +47,7 @@ export class IcmpFilter {
       readonly home: NetworkMasks;
       readonly connections: KnownConnections | null;
       readonly report: Report;
+      readonly shared: SharedCounts | null;
     },
   ) {
     this.#dropLargerThan = config.icmp?.dropLargerThan ?? Number.POSITIVE_INFINITY;
@@ -59,6 +61,7 @@ export class IcmpFilter {
     this.#sources = new Sources({
       name: 'icmp',
       seed: options.seed,
+      shared: options.shared,
       records: RECORDS,
       rateMs: (this.#rate?.window ?? 1) * 1000,
       touches: [sweep && { lists: listsOf(sweep.most, 1 << 18), most: sweep.most, shortMs: longest, longMs: longest }],

@@ -1,9 +1,11 @@
+import { randomInt } from 'node:crypto';
 import { BoundedRunner } from '../base/bounded-runner.js';
 import { messageOf } from '../base/errors.js';
 import type { Service } from '../base/lifecycle.js';
 import { queueStatuses } from '../netlink/nfqueue-status.js';
 import { mergeReports, type ProfileReport } from './learn/report.js';
 import { type PacketQueueOptions, QueueThread } from './queue-thread.js';
+import { newSharedCounts } from './shared-counts.js';
 import { COUNTER, newProgressBoard, type ProgressBoard } from './shared-state.js';
 
 export type { PacketQueueOptions } from './queue-thread.js';
@@ -55,7 +57,9 @@ export class PacketQueue implements Service {
     this.#options = options;
     this.#dropping = options.dropping;
     this.#board = newProgressBoard(options.numbers.length);
-    this.#threads = options.numbers.map((number, index) => new QueueThread(number, index, options, this.#board));
+    const { numbers } = options;
+    const shared = numbers.length > 1 ? newSharedCounts(numbers.length, randomInt(2 ** 32)) : null;
+    this.#threads = numbers.map((number, index) => new QueueThread(number, index, options, this.#board, shared));
     this.#watch = new BoundedRunner({
       task: async () => {
         for (const thread of this.#threads) thread.endIfHanging();

@@ -19,6 +19,7 @@ import { type FloodedService, FloodWatch } from './flood-watch.js';
 import { IcmpFilter } from './icmp-filter.js';
 import { NetworkMasks } from './network-masks.js';
 import { PacketRules } from './packet-rules.js';
+import type { SharedCounts } from './shared-counts.js';
 import { SourceLimit } from './source-limit.js';
 import { LEVEL, Sources } from './sources.js';
 import { DayClock, Threshold } from './threshold.js';
@@ -37,6 +38,8 @@ export interface PipelineOptions {
   readonly connections?: KnownConnections | null;
   /** Share of all first packets that comes here: a half with two queues. */
   readonly share?: number;
+  /** What the workers of other queues counted; `null` when this is the only one. */
+  readonly shared?: SharedCounts | null;
   readonly observer?: Observer | null;
 }
 
@@ -87,15 +90,15 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     this.#o = options;
     this.observer = options.observer ?? null;
-    const { config, seed, connections = null, home = [], share = 1 } = options;
+    const { config, seed, connections = null, home = [], share = 1, shared = null } = options;
     const report: Report = (found) => this.#pending.push({ ...found, at: this.#at });
-    const common = { seed, home: new NetworkMasks(home), connections, report };
+    const common = { seed, home: new NetworkMasks(home), connections, report, shared };
     const limit = (detector: DetectorName, threshold: Threshold, counts: 'packets' | 'values', records: number) =>
       new SourceLimit({ detector, threshold, counts, records, lists: listsOf(threshold.most, 1 << 19), ...common });
     const { syn, scan, slowScan, sweep, icmp, pingSweep, udp, stealth, ackScan, flood, rules } = config;
     this.#rules = rules.length > 0 ? new PacketRules(rules) : null;
     this.#ruled = rules.some((rule) => rule.then.kind === 'ban')
-      ? new Sources({ name: 'packet_rule', seed, records: 4096, rateMs: 1000, touches: [] })
+      ? new Sources({ name: 'packet_rule', seed, records: 4096, rateMs: 1000, touches: [], shared: null })
       : null;
     this.#scans = scan !== null || slowScan !== null;
     this.#attempts = syn || this.#scans || sweep ? new Attempts(config, common) : null;

@@ -14,6 +14,7 @@ import type { KnownGoodMemory } from './known-good.js';
 import type { ProfileReport } from './learn/report.js';
 import { ThreadLearning } from './learn/switch.js';
 import { closeShared } from './queue-loop.js';
+import type { SharedCountsMemory } from './shared-counts.js';
 import {
   CONTROL,
   newQueueState,
@@ -77,6 +78,7 @@ export class QueueThread {
   readonly #index: number;
   readonly #options: PacketQueueOptions;
   readonly #board: ProgressBoard;
+  readonly #sharedCounts: SharedCountsMemory | null;
   readonly #state: QueueState = newQueueState();
   readonly #learning = new ThreadLearning(this.#state.control);
   /** Counts of workers that ended. */
@@ -92,11 +94,18 @@ export class QueueThread {
   #stopping = false;
   #boundSince = 0;
 
-  constructor(number: number, index: number, options: PacketQueueOptions, board: ProgressBoard) {
+  constructor(
+    number: number,
+    index: number,
+    options: PacketQueueOptions,
+    board: ProgressBoard,
+    sharedCounts: SharedCountsMemory | null,
+  ) {
     this.number = number;
     this.#index = index;
     this.#options = options;
     this.#board = board;
+    this.#sharedCounts = sharedCounts;
   }
 
   setDropping(dropping: boolean): void {
@@ -175,6 +184,7 @@ export class QueueThread {
       knownGood: this.#options.knownGood,
       settledAt: this.#options.settledAt,
       rejects: this.#options.rejects,
+      sharedCounts: this.#sharedCounts,
       seed: randomInt(2 ** 32),
       state: this.#state,
       board: this.#board,

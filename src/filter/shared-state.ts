@@ -3,6 +3,7 @@ import type { Prefix } from '../net/prefix.js';
 import type { Detection, Flood } from './detection.js';
 import type { KnownGoodMemory } from './known-good.js';
 import type { ProfileReport } from './learn/report.js';
+import type { SharedCountsMemory } from './shared-counts.js';
 
 /**
  * What a worker thread and the main thread share without messages, so that the
@@ -94,6 +95,8 @@ export interface WorkerInput {
   readonly home: readonly Prefix[];
   /** How many queues share the packets. */
   readonly queues: number;
+  /** What the workers show one another of their counts; `null` with one queue. */
+  readonly sharedCounts: SharedCountsMemory | null;
   readonly seed: number;
   readonly state: QueueState;
   readonly board: ProgressBoard;

@@ -1,5 +1,6 @@
 import type { DetectorName } from './detection.js';
 import { type Endpoints, type KnownConnections, knownGoodOf, type Report, sourceText, targetText } from './detector.js';
+import type { SharedCounts } from './shared-counts.js';
 import { LEVEL, type Level, MARK, Sources } from './sources.js';
 import type { Threshold } from './threshold.js';
 
@@ -14,6 +15,7 @@ export interface SourceLimitOptions {
   readonly seed: number;
   readonly connections: KnownConnections | null;
   readonly report: Report;
+  readonly shared: SharedCounts | null;
 }
 
 /** One detector with a table of its own: so many packets, or different values, of one source. */
@@ -23,13 +25,14 @@ export class SourceLimit {
   readonly #sources: Sources;
 
   constructor(options: SourceLimitOptions) {
-    const { threshold, counts, lists, seed, records, detector } = options;
+    const { threshold, counts, lists, seed, records, detector, shared } = options;
     this.#o = options;
     this.threshold = threshold;
     const windowMs = threshold.window * 1000;
     this.#sources = new Sources({
       name: detector,
       seed,
+      shared,
       records,
       rateMs: counts === 'packets' ? windowMs : 1000,
       touches: counts === 'values' ? [{ lists, most: threshold.most, shortMs: windowMs, longMs: windowMs }] : [],

@@ -32,6 +32,9 @@ const HAS_COMPLETED = 1 << 8;
 const HAS_FIRST = 1 << 9;
 /** The events are in more than one part: `PARTS` holds them. Else all are in the one under way. */
 const HAS_PARTS = 1 << 11;
+/** Counts are shown to other workers: those of the rate, then of either list. */
+const IS_SHOWN = 1 << 12;
+const ANY_SHOWN = 7 << 12;
 /** From this bit on: stray ACKs, counted up to `MOST_STRAYS`. */
 const STRAYS = 16;
 const MOST_STRAYS = 31;
@@ -44,15 +47,12 @@ const FIRST_AT = [12, 14] as const;
 const COMPLETED_AT = 15;
 const PARTS = 16;
 const CURRENT = 24;
-const VOTE2 = 25;
-const VOTE3 = 26;
-const LEAD = 27;
 /** Until when a source counts as reported, one word a mark. */
 const MARKS = 28;
 
 /** The rate window is cut into so many parts; see `add`. */
-const RATE_PARTS = 8;
-const LONGEST_MARK_MS = 20 * 86_400_000;
+export const RATE_PARTS = 8;
+export const LONGEST_MARK_MS = 20 * 86_400_000;
 
 export interface RecordOptions {
   /** Records, a power of two. */
@@ -69,7 +69,7 @@ export class SourceRecords {
   evictions = 0;
   /** Whether the record returned last belonged to someone else, or to nobody, before. */
   fresh = false;
-  /** Told of a record that changes hands while it owns lists. */
+  /** Told of a record that changes hands while it owns lists, or others are shown its counts. */
   onTaken: ((slot: number) => void) | null = null;
   readonly #mask: number;
   readonly #seed: number;
@@ -161,7 +161,8 @@ export class SourceRecords {
     const words = this.#words;
     const at = slot * WORDS;
     const index = (slot >> 3) * INDEX_WORDS + (slot & (WAYS - 1));
-    if (words[at + LISTS] !== 0 || words[at + LISTS + 1] !== 0) this.onTaken?.(slot);
+    const isShown = ((words[at + FLAGS] as number) & ANY_SHOWN) !== 0;
+    if (isShown || words[at + LISTS] !== 0 || words[at + LISTS + 1] !== 0) this.onTaken?.(slot);
     this.#index[index] = tag;
     this.#index[index + WAYS] = now;
     words[at + KEY] = k0;
@@ -264,27 +265,17 @@ export class SourceRecords {
     words[at + BEGIN] = ((words[at + BEGIN] as number) + parts * this.#partMs) | 0;
   }
 
-  /**
-   * One vote for an address of the network that this record stands for (a majority
-   * vote after Boyer and Moore); gives the lead of the front runner, at most `most`.
-   */
-  vote(slot: number, low2: number, low3: number, most: number, restart: boolean): number {
-    const words = this.#words;
-    const at = slot * WORDS;
-    let lead = restart ? 0 : (words[at + LEAD] as number);
-    if (lead === 0) {
-      words[at + VOTE2] = low2;
-      words[at + VOTE3] = low3;
-      lead = 1;
-    } else if (words[at + VOTE2] === low2 && words[at + VOTE3] === low3) {
-      if (lead < most) lead += 1;
-    } else lead -= 1;
-    words[at + LEAD] = lead;
-    return lead;
+  /** Start of the part under way. */
+  begin(slot: number): number {
+    return this.#words[slot * WORDS + BEGIN] as number;
   }
 
-  clearVote(slot: number): void {
-    this.#words[slot * WORDS + LEAD] = 0;
+  /** Events in one part. @param age how many parts before the one under way */
+  part(slot: number, age: number): number {
+    const words = this.#words;
+    const at = slot * WORDS;
+    if (((words[at + FLAGS] as number) & HAS_PARTS) === 0) return age === 0 ? (words[at + SUM] as number) : 0;
+    return words[at + PARTS + (((words[at + CURRENT] as number) - age) & (RATE_PARTS - 1))] as number;
   }
 
   /** How much longer a source counts as reported for this mark (0 to 3), ms; 0 when it does not. */
@@ -327,6 +318,22 @@ export class SourceRecords {
     const at = slot * WORDS;
     if (((this.#words[at + FLAGS] as number) & HAS_COMPLETED) === 0) return Number.POSITIVE_INFINITY;
     return (now - (this.#words[at + COMPLETED_AT] as number)) | 0;
+  }
+
+  /** A word of the address. */
+  key(slot: number, word: 0 | 1 | 2 | 3): number {
+    return this.#words[slot * WORDS + KEY + word] as number;
+  }
+
+  /** Whether other workers are shown a count. @param kind 0 the rate, 1 and 2 the lists */
+  isShown(slot: number, kind: 0 | 1 | 2): boolean {
+    return ((this.#words[slot * WORDS + FLAGS] as number) & (IS_SHOWN << kind)) !== 0;
+  }
+
+  setShown(slot: number, kind: 0 | 1 | 2, isShown: boolean): void {
+    const at = slot * WORDS + FLAGS;
+    const flags = this.#words[at] as number;
+    this.#words[at] = isShown ? flags | (IS_SHOWN << kind) : flags & ~(IS_SHOWN << kind);
   }
 
   /** The number of a list that belongs to the record, plus 1; 0 when it has none. */

@@ -1,7 +1,10 @@
-import { type Endpoints, seedFor } from './detector.js';
-import { Newcomers } from './newcomers.js';
-import { SourceRecords } from './source-records.js';
-import { Touches, type TouchOptions } from './touches.js';
+import type { Endpoints } from './detector.js';
+import type { SharedCounts } from './shared-counts.js';
+import { MARK, type Mark, Side, type SourcesOptions } from './source-side.js';
+import type { Touches } from './touches.js';
+import { Votes } from './votes.js';
+
+export { MARK };
 
 /** What a count says of its limit; `OVER_FOR_LONG`: it was reported more than `REPORTED_MS` ago. */
 export const LEVEL = { BELOW: 0, OVER: 1, OVER_AND_NEW: 2, OVER_FOR_LONG: 3 } as const;
@@ -9,105 +12,6 @@ export type Level = (typeof LEVEL)[keyof typeof LEVEL];
 
 /** So long after its report a source is banned, or somebody decided that it is not. */
 const REPORTED_MS = 1000;
-
-/** What a source is reported for, apart from one another. */
-export const MARK = { RATE: 0, SHORT: 1, LONG: 2, OTHER: 3 } as const;
-type Mark = (typeof MARK)[keyof typeof MARK];
-
-export interface SourcesOptions {
-  readonly name: string;
-  readonly seed: number;
-  /** Records for IPv4; each of the two tables for IPv6 has a quarter. A power of two. */
-  readonly records: number;
-  /** Length of the rate window. */
-  readonly rateMs: number;
-  /** Different values that are counted: none, one kind or two. */
-  readonly touches: readonly (TouchOptions | null)[];
-}
-
-/** One table of sources and what they touched. */
-class Side {
-  readonly records: SourceRecords;
-  readonly touches: readonly (Touches | null)[];
-  readonly newcomers: Newcomers;
-  /** The record of the source under way; -1 while its first packet is all that was seen of it. */
-  slot = -1;
-
-  constructor(options: SourcesOptions, table: string, records: number) {
-    const longest = Math.max(options.rateMs, ...options.touches.map((one) => one?.shortMs ?? 0));
-    this.newcomers = new Newcomers(
-      Math.max(64, records >> 3),
-      seedFor(options.seed, options.name, `${table} new`),
-      longest,
-    );
-    this.records = new SourceRecords({
-      capacity: records,
-      seed: seedFor(options.seed, options.name, table),
-      keepMs: longest,
-      rateMs: options.rateMs,
-    });
-    this.touches = options.touches.map((one, which) =>
-      one === null ? null : new Touches(this.records, which === 0 ? 0 : 1, one),
-    );
-    this.records.onTaken = (slot) => {
-      for (const touches of this.touches) touches?.taken(slot);
-    };
-  }
-
-  /** Turns to a source; whoever comes a second time gets a record, with what the first packet was. */
-  enter(now: number, counted: boolean, value0: number, value1: number, k0: number, k1: number, k2: number, k3: number) {
-    const { records, newcomers } = this;
-    records.fresh = false;
-    this.slot = records.use(now, k0, k1, k2, k3);
-    if (this.slot >= 0) return;
-    if (newcomers.seen(k0, k1, k2, k3)) this.#promote(now, k0, k1, k2, k3);
-    else newcomers.add(now, counted, value0, value1, k0, k1, k2, k3);
-  }
-
-  /** The same without a packet, for a source that was seen; false when it was not. */
-  enterKnown(now: number, k0: number, k1: number, k2: number, k3: number): boolean {
-    this.slot = this.records.find(k0, k1, k2, k3);
-    if (this.slot < 0 && this.newcomers.seen(k0, k1, k2, k3)) this.#promote(now, k0, k1, k2, k3);
-    return this.slot >= 0;
-  }
-
-  #promote(now: number, k0: number, k1: number, k2: number, k3: number): void {
-    const { at, counted, value0, value1 } = this.newcomers;
-    this.slot = this.records.take(now, k0, k1, k2, k3);
-    this.records.resetRate(this.slot, at);
-    if (counted) this.records.add(this.slot, at);
-    if (this.touches[0] != null) this.records.setFirst(this.slot, 0, value0, at);
-    if (this.touches[1] != null) this.records.setFirst(this.slot, 1, value1, at);
-  }
-}
-
-/** The front runner of each /64 among those that touched something, see `SourceRecords.vote`. */
-class Votes {
-  readonly #words: Int32Array;
-
-  constructor(slots: number) {
-    this.#words = new Int32Array(slots * 3);
-  }
-
-  vote(slot: number, low2: number, low3: number, most: number, restart: boolean): number {
-    const words = this.#words;
-    const at = slot * 3;
-    let lead = restart ? 0 : (words[at] as number);
-    if (lead === 0) {
-      words[at + 1] = low2;
-      words[at + 2] = low3;
-      lead = 1;
-    } else if (words[at + 1] === low2 && words[at + 2] === low3) {
-      if (lead < most) lead += 1;
-    } else lead -= 1;
-    words[at] = lead;
-    return lead;
-  }
-
-  clear(slot: number): void {
-    this.#words[slot * 3] = 0;
-  }
-}
 
 /**
  * Counts per source, where a source is an IPv4 address, an IPv6 address, or an
@@ -130,7 +34,9 @@ export class Sources {
   readonly #v4: Side;
   readonly #v6: Side;
   readonly #net: Side;
+  readonly #rateVotes: Votes;
   readonly #votes: readonly Votes[];
+  readonly #shared: SharedCounts | null;
   /** The side of the packet under way. */
   #own: Side;
   #is6 = false;
@@ -140,10 +46,12 @@ export class Sources {
 
   constructor(options: SourcesOptions) {
     const quarter = options.records >> 2;
+    this.#shared = options.shared;
     this.#v4 = new Side(options, 'v4', options.records);
     this.#v6 = new Side(options, 'v6', quarter);
     this.#net = new Side(options, 'net', quarter);
     this.#own = this.#v4;
+    this.#rateVotes = new Votes(quarter);
     this.#votes = options.touches.map(() => new Votes(quarter));
   }
 
@@ -177,7 +85,7 @@ export class Sources {
     const net = this.#net;
     net.enter(now, counted, value0, value1, source0, source1, 0, 0);
     if (net.records.fresh && net.slot >= 0) {
-      net.records.clearVote(net.slot);
+      this.#rateVotes.clear(net.slot);
       for (const votes of this.#votes) votes.clear(net.slot);
     }
   }
@@ -198,23 +106,20 @@ export class Sources {
     const own = this.#own;
     const now = this.#now;
     this.wholeNet = false;
-    this.found = own.slot < 0 ? 1 : own.records.add(own.slot, now);
+    this.found = own.slot < 0 ? 1 : own.rate(now, limit);
+    const net = this.#net;
     if (this.found > limit && own.slot >= 0) {
       const level = this.#overRate(own, banMs);
       // What an address did before it went over the limit is not held against its neighbours.
-      if (level === LEVEL.OVER_AND_NEW && this.#is6 && this.#net.slot >= 0) {
-        this.#net.records.resetRate(this.#net.slot, now);
-      }
+      if (own.isNewHere && this.#is6 && net.slot >= 0) net.resetRate(now);
       return level;
     }
-    if (!this.#is6 || this.#net.slot < 0) return LEVEL.BELOW;
-    const { records, slot } = this.#net;
-    const count = records.add(slot, now);
-    const lead = records.vote(slot, this.#low2, this.#low3, limit, count === 1);
-    if (count <= limit || lead * 2 > count) return LEVEL.BELOW;
+    if (!this.#is6 || net.slot < 0) return LEVEL.BELOW;
+    const count = net.rateOfNet(now, limit, this.#rateVotes, this.#low2, this.#low3);
+    if (count <= limit || net.lead * 2 > count) return LEVEL.BELOW;
     this.found = count;
     this.wholeNet = true;
-    return this.#overRate(this.#net, banMs);
+    return this.#overRate(net, banMs);
   }
 
   /**
@@ -226,22 +131,19 @@ export class Sources {
     const touches = own.touches[which] as Touches;
     const now = this.#now;
     this.wholeNet = false;
-    if (own.slot >= 0) touches.add(own.slot, value, now);
-    this.found = own.slot >= 0 ? touches.short : 1;
+    this.found = own.slot >= 0 ? own.touch(which, value, now, most) : 1;
     this.oldest = own.slot >= 0 ? touches.oldestShort : 0;
     if (this.found > most && own.slot >= 0) {
       const level = this.#over(own, mark, banMs);
-      if (level === LEVEL.OVER_AND_NEW) this.#forgiveNet(which);
+      if (own.isNewHere) this.#forgiveNet(which);
       return level;
     }
     if (!this.#is6 || this.#net.slot < 0) return LEVEL.BELOW;
     const net = this.#net;
-    const shared = net.touches[which] as Touches;
-    shared.add(net.slot, value, now);
-    const lead = (this.#votes[which] as Votes).vote(net.slot, this.#low2, this.#low3, most, shared.short === 1);
-    if (shared.short <= most || lead * 2 > shared.short) return LEVEL.BELOW;
-    this.found = shared.short;
-    this.oldest = shared.oldestShort;
+    const count = net.touchOfNet(which, value, now, most, this.#votes[which] as Votes, this.#low2, this.#low3);
+    if (count <= most || net.lead * 2 > count) return LEVEL.BELOW;
+    this.found = count;
+    this.oldest = (net.touches[which] as Touches).oldestShort;
     this.wholeNet = true;
     return this.#over(net, mark, banMs);
   }
@@ -272,14 +174,14 @@ export class Sources {
 
   /** Takes the youngest packet out of the rate again. */
   takeBack(): void {
-    this.#own.records.takeBack(this.#own.slot);
-    if (this.#is6 && this.#net.slot >= 0) this.#net.records.takeBack(this.#net.slot);
+    this.#own.takeBack();
+    if (this.#is6 && this.#net.slot >= 0) this.#net.takeBack();
   }
 
   /** Takes a value back; false when the address had not touched it. */
   untouch(which: 0 | 1, value: number): boolean {
-    const was = this.#own.touches[which]?.remove(this.#own.slot, value) ?? false;
-    if (this.#is6 && this.#net.slot >= 0) this.#net.touches[which]?.remove(this.#net.slot, value);
+    const was = this.#own.untouch(which, value);
+    if (this.#is6 && this.#net.slot >= 0) this.#net.untouch(which, value);
     return was;
   }
 
@@ -290,6 +192,11 @@ export class Sources {
 
   get strays(): number {
     return this.#own.slot < 0 ? 0 : this.#own.records.strays(this.#own.slot);
+  }
+
+  /** Others are shown nothing that was counted until now. */
+  hide(): void {
+    this.#shared?.rates.clear();
   }
 
   /** Notes that the source completed a connection; false when it had before. */
@@ -306,7 +213,7 @@ export class Sources {
 
   #forgiveNet(which: 0 | 1): void {
     if (!this.#is6 || this.#net.slot < 0) return;
-    this.#net.touches[which]?.clear(this.#net.slot);
+    this.#net.forget(which);
     this.#votes[which]?.clear(this.#net.slot);
   }
 
@@ -317,9 +224,8 @@ export class Sources {
   }
 
   #over(side: Side, mark: Mark, banMs: number): Level {
-    const left = side.records.markedFor(side.slot, mark, this.#now);
-    if (left > 0) return banMs - left > REPORTED_MS ? LEVEL.OVER_FOR_LONG : LEVEL.OVER;
-    side.records.mark(side.slot, mark, this.#now, banMs);
-    return LEVEL.OVER_AND_NEW;
+    const left = side.report(mark, this.#now, banMs);
+    if (left === 0) return LEVEL.OVER_AND_NEW;
+    return banMs - left > REPORTED_MS ? LEVEL.OVER_FOR_LONG : LEVEL.OVER;
   }
 }

@@ -1,4 +1,4 @@
-import { DistinctLists } from './distinct-lists.js';
+import { DistinctLists, type ValueSink } from './distinct-lists.js';
 import type { SourceRecords } from './source-records.js';
 
 /** Each value that a source has touched keeps its record so much longer, up to `HEAVIEST` values. */
@@ -90,6 +90,16 @@ export class Touches {
     if (!this.#records.hasFirst(slot, this.#which) || this.#records.first(slot, this.#which) !== value) return false;
     this.#records.forgetFirst(slot, this.#which);
     return true;
+  }
+
+  /** Tells of each value that is remembered of a source. */
+  each(slot: number, sink: ValueSink): void {
+    const records = this.#records;
+    const list = records.list(slot, this.#which);
+    if (list !== 0) this.#lists.each(list - 1, sink);
+    else if (records.hasFirst(slot, this.#which)) {
+      sink.put(records.first(slot, this.#which), records.firstAt(slot, this.#which));
+    }
   }
 
   clear(slot: number): void {

@@ -5,6 +5,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 
 const PROBES: Record<string, () => boolean> = {
   root: () => process.getuid?.() === 0,
@@ -17,6 +18,7 @@ const PROBES: Record<string, () => boolean> = {
   suricata: () => works('suricata', '-V'),
   hping3: () => works('hping3', '--version'),
   nmap: () => works('nmap', '--version'),
+  'two processors': () => works('taskset', '-c', '0,1', 'true') && availableParallelism() > 1,
   wrk: () => works('sh', '-c', 'command -v wrk'),
 };
 

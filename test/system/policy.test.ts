@@ -103,7 +103,7 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue'))('the p
     expect(alarms).toMatchObject([
       { name: 'limit_reached', detail: expect.stringContaining('new_bans_per_minute 20') },
     ]);
-    expect(limits.knownGoodShare).toBe('unknown');
+    expect(limits.knownGoodShare).toBe(0);
     expect(b.log.match(/"alarm":"limit_reached"/g)).toHaveLength(1);
     expect(b.cli('ban', '192.0.2.9', '--for', '1h', '--reason', 'by hand', '--yes').code).toBe(0);
     expect(b.elements().has('192.0.2.9')).toBe(true);
