@@ -120,14 +120,14 @@ export class SharedEntries {
   find(area: Int32Array): number {
     const first = this.#bucket();
     for (let place = first; place < first + WAYS; place++) {
-      if (Atomics.load(area, place) !== this.#tag) continue;
+      if (area[place] !== this.#tag) continue;
       const at = this.#entries + place * this.#words;
       if (
-        Atomics.load(area, at + LIMIT) === this.#limit &&
-        Atomics.load(area, at + KEY) === this.#k0 &&
-        Atomics.load(area, at + KEY + 1) === this.#k1 &&
-        Atomics.load(area, at + KEY + 2) === this.#k2 &&
-        Atomics.load(area, at + KEY + 3) === this.#k3
+        area[at + LIMIT] === this.#limit &&
+        area[at + KEY] === this.#k0 &&
+        area[at + KEY + 1] === this.#k1 &&
+        area[at + KEY + 2] === this.#k2 &&
+        area[at + KEY + 3] === this.#k3
       ) {
         return at;
       }
@@ -149,12 +149,12 @@ export class SharedEntries {
     }
     const at = this.#entries + oldest * this.#words;
     this.open(at);
-    Atomics.store(own, at + LIMIT, this.#limit);
-    Atomics.store(own, at + KEY, this.#k0);
-    Atomics.store(own, at + KEY + 1, this.#k1);
-    Atomics.store(own, at + KEY + 2, this.#k2);
-    Atomics.store(own, at + KEY + 3, this.#k3);
-    for (let field = MARKED; field < BODY; field++) Atomics.store(own, at + field, 0);
+    own[at + LIMIT] = this.#limit;
+    own[at + KEY] = this.#k0;
+    own[at + KEY + 1] = this.#k1;
+    own[at + KEY + 2] = this.#k2;
+    own[at + KEY + 3] = this.#k3;
+    for (let field = MARKED; field < BODY; field++) own[at + field] = 0;
     Atomics.store(own, oldest, this.#tag);
     this.#usedAt[oldest] = now;
     return at;
@@ -165,13 +165,17 @@ export class SharedEntries {
     this.#usedAt[(at - this.#entries) / this.#words] = now;
   }
 
-  /** Between these two nobody reads an entry of one's own. */
+  /**
+   * Between these two nobody reads an entry of one's own. They, and reading `turnOf`
+   * before and after, are atomic and keep all else in order; what lies between is
+   * written and read plainly, since atomic access is several times dearer.
+   */
   open(at: number): void {
-    Atomics.store(this.own, at + TURN, (this.own[at + TURN] as number) | 1);
+    Atomics.or(this.own, at + TURN, 1);
   }
 
   close(at: number): void {
-    Atomics.store(this.own, at + TURN, ((this.own[at + TURN] as number) + 1) | 0);
+    Atomics.add(this.own, at + TURN, 1);
   }
 
   /** A number to be compared after reading with what it is then; odd: do not read. */

@@ -47,10 +47,12 @@ export class SharedRates {
     const isSame =
       at >= 0 && area[at + BEGIN] === records.begin(slot) && area[at + VOTE2] === low2 && area[at + VOTE3] === low3;
     if (isSame) {
-      Atomics.store(area, at + PARTS, records.part(slot, 0));
-      if (lead !== area[at + LEAD]) Atomics.store(area, at + LEAD, lead);
+      area[at + PARTS] = records.part(slot, 0);
+      area[at + LEAD] = lead;
     } else this.#write(slot, at < 0 ? rates.take(now) : at, lead, low2, low3);
     records.setShown(slot, 0, true);
+    // Who is over alone is over, whatever others have.
+    if (own > limit && lead < 0) return own;
     return own + this.#others(now, lead, low2, low3);
   }
 
@@ -95,13 +97,14 @@ export class SharedRates {
 
   #write(slot: number, at: number, lead: number, low2: number, low3: number): void {
     const { rates } = this.#shared;
+    const { own } = rates;
     const records = this.#records;
     rates.open(at);
-    Atomics.store(rates.own, at + BEGIN, records.begin(slot));
-    for (let age = 0; age < RATE_PARTS; age++) Atomics.store(rates.own, at + PARTS + age, records.part(slot, age));
-    Atomics.store(rates.own, at + LEAD, lead);
-    Atomics.store(rates.own, at + VOTE2, low2);
-    Atomics.store(rates.own, at + VOTE3, low3);
+    own[at + BEGIN] = records.begin(slot);
+    for (let age = 0; age < RATE_PARTS; age++) own[at + PARTS + age] = records.part(slot, age);
+    own[at + LEAD] = lead;
+    own[at + VOTE2] = low2;
+    own[at + VOTE3] = low3;
     rates.close(at);
   }
 
@@ -117,15 +120,15 @@ export class SharedRates {
       if (at < 0) continue;
       const turn = rates.turnOf(area, at);
       if ((turn & 1) !== 0 || rates.find(area) !== at) continue;
-      let age = (now - Atomics.load(area, at + BEGIN)) | 0;
+      let age = (now - (area[at + BEGIN] as number)) | 0;
       if (age <= -MOST_AHEAD_MS) continue;
       let sum = 0;
       for (let part = 0; part < RATE_PARTS && age < this.#rateMs; part++, age += partMs) {
-        sum += Atomics.load(area, at + PARTS + part);
+        sum += area[at + PARTS + part] as number;
       }
-      const theirs = Atomics.load(area, at + LEAD);
-      const their2 = Atomics.load(area, at + VOTE2);
-      const their3 = Atomics.load(area, at + VOTE3);
+      const theirs = area[at + LEAD] as number;
+      const their2 = area[at + VOTE2] as number;
+      const their3 = area[at + VOTE3] as number;
       if (rates.turnOf(area, at) !== turn) continue;
       all += sum;
       if (sum > 0) leads.add(theirs, their2, their3);

@@ -70,12 +70,15 @@ export class SharedTouches implements ValueSink {
       this.put(value, now);
     } else this.#write(slot, entries.take(now));
     if (lead >= 0) {
-      Atomics.store(entries.own, this.#at + LEAD, lead);
-      Atomics.store(entries.own, this.#at + VOTE2, low2);
-      Atomics.store(entries.own, this.#at + VOTE3, low3);
+      const { own } = entries;
+      own[this.#at + LEAD] = lead;
+      own[this.#at + VOTE2] = low2;
+      own[this.#at + VOTE3] = low3;
     }
     records.setShown(slot, this.#kind, true);
-    return own + this.#others(now, lead, low2, low3);
+    // Who is over alone is over, whatever others have.
+    if (own > most && lead < 0) return own;
+    return own + this.#others(most - own, now, lead, low2, low3);
   }
 
   /** Something was taken back: its place may be that of another value, so all are shown anew. */
@@ -110,9 +113,8 @@ export class SharedTouches implements ValueSink {
     const { own, seed } = this.#shared.touches;
     const place = hash(seed, value, 0, 0, 0, 0) & (PLACES - 1);
     const word = this.#at + BITS + (place >>> 5);
-    Atomics.store(own, this.#at + TIMES + place, at);
-    const bits = own[word] as number;
-    if ((bits & (1 << (place & 31))) === 0) Atomics.store(own, word, bits | (1 << (place & 31)));
+    own[this.#at + TIMES + place] = at;
+    own[word] = (own[word] as number) | (1 << (place & 31));
   }
 
   #turn(slot: number): void {
@@ -130,12 +132,13 @@ export class SharedTouches implements ValueSink {
   #write(slot: number, at: number): void {
     const entries = this.#shared.touches;
     this.#at = at;
-    for (let word = 0; word < BIT_WORDS; word++) Atomics.store(entries.own, at + BITS + word, 0);
+    for (let word = 0; word < BIT_WORDS; word++) entries.own[at + BITS + word] = 0;
     this.#touches.each(slot, this);
     entries.close(at);
   }
 
-  #others(now: number, lead: number, low2: number, low3: number): number {
+  /** @param enough so many are looked for, and one more */
+  #others(enough: number, now: number, lead: number, low2: number, low3: number): number {
     const entries = this.#shared.touches;
     const leads = this.#leads;
     leads.clear();
@@ -147,10 +150,10 @@ export class SharedTouches implements ValueSink {
       if (at < 0) continue;
       const turn = entries.turnOf(area, at);
       if ((turn & 1) !== 0 || entries.find(area) !== at) continue;
-      const found = this.#readFrom(area, at, now);
-      const theirs = Atomics.load(area, at + LEAD);
-      const their2 = Atomics.load(area, at + VOTE2);
-      const their3 = Atomics.load(area, at + VOTE3);
+      const found = this.#readFrom(area, at, now, enough - all);
+      const theirs = area[at + LEAD] as number;
+      const their2 = area[at + VOTE2] as number;
+      const their3 = area[at + VOTE3] as number;
       if (entries.turnOf(area, at) !== turn) continue;
       all += found;
       if (lead >= 0) leads.add(theirs, their2, their3);
@@ -160,16 +163,16 @@ export class SharedTouches implements ValueSink {
   }
 
   /** How many values another has within the window at places that are empty here and were not counted yet. */
-  #readFrom(area: Int32Array, at: number, now: number): number {
+  #readFrom(area: Int32Array, at: number, now: number, enough: number): number {
     const { own } = this.#shared.touches;
     let found = 0;
-    for (let word = 0; word < BIT_WORDS; word++) {
-      let bits = Atomics.load(area, at + BITS + word) & ~(this.#seen[word] as number);
+    for (let word = 0; word < BIT_WORDS && found <= enough; word++) {
+      let bits = (area[at + BITS + word] as number) & ~(this.#seen[word] as number);
       while (bits !== 0) {
         const bit = bits & -bits;
         bits ^= bit;
         const place = word * 32 + 31 - Math.clz32(bit);
-        if (!this.#counts(Atomics.load(area, at + TIMES + place), now)) continue;
+        if (!this.#counts(area[at + TIMES + place] as number, now)) continue;
         const isOwn = ((own[this.#at + BITS + word] as number) & bit) !== 0;
         if (isOwn && this.#counts(own[this.#at + TIMES + place] as number, now)) continue;
         this.#seen[word] = (this.#seen[word] as number) | bit;

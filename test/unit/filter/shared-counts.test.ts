@@ -180,7 +180,7 @@ describe('rates over several workers', () => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 });
@@ -261,7 +261,7 @@ describe('different values over several workers', () => {
           touched.delete(port);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 });
