@@ -182,7 +182,7 @@ describe('rates over several workers', () => {
       }),
       { numRuns: 100 },
     );
-  });
+  }, 60_000);
 });
 
 describe('different values over several workers', () => {
@@ -263,7 +263,7 @@ describe('different values over several workers', () => {
       }),
       { numRuns: 100 },
     );
-  });
+  }, 60_000);
 });
 
 describe('completed connections over several workers', () => {
