@@ -150,7 +150,7 @@ export class Attempts {
         this.#tell(this.#scan === null ? 'slow_scan' : 'port_scan', packet, scan, this.#proof(packet));
       } else if (level === LEVEL.BELOW && this.#scan !== null && this.#slow !== null) {
         // Nothing is dropped for what was an hour ago.
-        if (sources.touchedLong(PORTS, this.#slow.limit, this.#slow.banMs) === LEVEL.OVER_AND_NEW) {
+        if (sources.touchedLong(value, this.#slow.limit, this.#slow.banMs) === LEVEL.OVER_AND_NEW) {
           this.#tell('slow_scan', packet, this.#slow, this.#proof(packet));
         }
       }

@@ -23,7 +23,7 @@ export class SharedTouches implements ValueSink {
   readonly #shared: SharedCounts;
   readonly #records: SourceRecords;
   readonly #touches: Touches;
-  readonly #kind: 1 | 2;
+  readonly #kind: 1 | 2 | 3;
   readonly #limit: number;
   readonly #windowMs: number;
   readonly #leads: Leads;
@@ -37,24 +37,23 @@ export class SharedTouches implements ValueSink {
     shared: SharedCounts,
     records: SourceRecords,
     touches: Touches,
-    options: { readonly which: 0 | 1; readonly limit: number; readonly windowMs: number },
+    options: { readonly kind: 1 | 2 | 3; readonly limit: number; readonly windowMs: number },
   ) {
     this.#shared = shared;
     this.#records = records;
     this.#touches = touches;
-    this.#kind = options.which === 0 ? 1 : 2;
+    this.#kind = options.kind;
     this.#limit = options.limit;
     this.#windowMs = options.windowMs;
     this.#leads = new Leads(shared.workers);
   }
 
   /**
-   * After `Touches.add` of a value: the different ones that all workers had within the window.
+   * After `Touches.add` of a value gave `own`: the different ones that all workers had within the window.
    * @param lead of a network; -1 for an address
    */
-  count(slot: number, value: number, most: number, now: number, lead = -1, low2 = 0, low3 = 0): number {
+  count(slot: number, own: number, value: number, most: number, now: number, lead = -1, low2 = 0, low3 = 0): number {
     const records = this.#records;
-    const own = this.#touches.short;
     const isShown = records.isShown(slot, this.#kind);
     this.lead = lead;
     if (!this.#shared.isWorthShowing(own, most, isShown)) {

@@ -32,9 +32,9 @@ const HAS_COMPLETED = 1 << 8;
 const HAS_FIRST = 1 << 9;
 /** The events are in more than one part: `PARTS` holds them. Else all are in the one under way. */
 const HAS_PARTS = 1 << 11;
-/** Counts are shown to other workers: those of the rate, then of either list. */
+/** Counts are shown to other workers: the rate, then either list, then the first list's long window. */
 const IS_SHOWN = 1 << 12;
-const ANY_SHOWN = 7 << 12;
+const ANY_SHOWN = 15 << 12;
 /** From this bit on: stray ACKs, counted up to `MOST_STRAYS`. */
 const STRAYS = 16;
 const MOST_STRAYS = 31;
@@ -325,12 +325,12 @@ export class SourceRecords {
     return this.#words[slot * WORDS + KEY + word] as number;
   }
 
-  /** Whether other workers are shown a count. @param kind 0 the rate, 1 and 2 the lists */
-  isShown(slot: number, kind: 0 | 1 | 2): boolean {
+  /** Whether other workers are shown a count. @param kind 0 the rate, 1 and 2 the lists, 3 the first list's long window */
+  isShown(slot: number, kind: 0 | 1 | 2 | 3): boolean {
     return ((this.#words[slot * WORDS + FLAGS] as number) & (IS_SHOWN << kind)) !== 0;
   }
 
-  setShown(slot: number, kind: 0 | 1 | 2, isShown: boolean): void {
+  setShown(slot: number, kind: 0 | 1 | 2 | 3, isShown: boolean): void {
     const at = slot * WORDS + FLAGS;
     const flags = this.#words[at] as number;
     this.#words[at] = isShown ? flags | (IS_SHOWN << kind) : flags & ~(IS_SHOWN << kind);

@@ -32,6 +32,8 @@ export class Side {
   /** The same counts over all workers. */
   readonly #sharedRates: SharedRates | null;
   readonly #sharedTouches: readonly (SharedTouches | null)[];
+  /** Of the first kind of value, where its long window is another. */
+  readonly #sharedLong: SharedTouches | null;
   /** The record of the source under way; -1 while its first packet is all that was seen of it. */
   slot = -1;
   /** Set by what counts a network: the lead of its front runner. */
@@ -59,14 +61,21 @@ export class Side {
     this.#sharedRates = shared && new SharedRates(shared, this.records, seedFor(0, name, `${table} rate`), rateMs);
     this.#sharedTouches = this.touches.map((touches, index) => {
       if (shared === null || touches === null) return null;
-      const which = index === 0 ? 0 : 1;
       const windowMs = (options.touches[index] as TouchOptions).shortMs;
-      const limit = seedFor(0, name, `${table} touches ${which}`);
-      return new SharedTouches(shared, this.records, touches, { which, limit, windowMs });
+      const limit = seedFor(0, name, `${table} touches ${index}`);
+      return new SharedTouches(shared, this.records, touches, { kind: index === 0 ? 1 : 2, limit, windowMs });
     });
+    const [first = null] = this.touches;
+    const { shortMs = 0, longMs = 0 } = options.touches[0] ?? {};
+    const limit = seedFor(0, name, `${table} long`);
+    this.#sharedLong =
+      shared === null || first === null || longMs === shortMs
+        ? null
+        : new SharedTouches(shared, this.records, first, { kind: 3, limit, windowMs: longMs });
     this.records.onTaken = (slot) => {
       this.#sharedRates?.drop(slot);
       for (const touches of this.#sharedTouches) touches?.drop(slot);
+      this.#sharedLong?.drop(slot);
       for (const touches of this.touches) touches?.taken(slot);
     };
   }
@@ -110,7 +119,17 @@ export class Side {
   touch(which: 0 | 1, value: number, now: number, most: number): number {
     const touches = this.touches[which] as Touches;
     touches.add(this.slot, value, now);
-    return this.#sharedTouches[which]?.count(this.slot, value, most, now) ?? touches.short;
+    const { short } = touches;
+    const count = this.#sharedTouches[which]?.count(this.slot, short, value, most, now) ?? short;
+    // Then nobody asks for the long window, and what is shown of it would lack this value.
+    if (count > most && which === 0) this.#sharedLong?.drop(this.slot);
+    return count;
+  }
+
+  /** After `touch` of the first kind of value: the same within the long window. */
+  touchedLong(value: number, now: number, most: number): number {
+    const { long } = this.touches[0] as Touches;
+    return this.#sharedLong?.count(this.slot, long, value, most, now) ?? long;
   }
 
   touchOfNet(which: 0 | 1, value: number, now: number, most: number, votes: Votes, low2: number, low3: number): number {
@@ -120,7 +139,7 @@ export class Side {
     this.lead = votes.vote(slot, low2, low3, most, touches.short === 1);
     const shared = this.#sharedTouches[which] ?? null;
     if (shared === null) return touches.short;
-    const sum = shared.count(slot, value, most, now, this.lead, votes.front2(slot), votes.front3(slot));
+    const sum = shared.count(slot, touches.short, value, most, now, this.lead, votes.front2(slot), votes.front3(slot));
     this.lead = shared.lead;
     return sum;
   }
@@ -133,6 +152,7 @@ export class Side {
   untouch(which: 0 | 1, value: number): boolean {
     const was = this.touches[which]?.remove(this.slot, value) ?? false;
     this.#sharedTouches[which]?.refresh(this.slot);
+    if (which === 0) this.#sharedLong?.refresh(this.slot);
     return was;
   }
 
@@ -144,6 +164,7 @@ export class Side {
   forget(which: 0 | 1): void {
     this.touches[which]?.clear(this.slot);
     this.#sharedTouches[which]?.drop(this.slot);
+    if (which === 0) this.#sharedLong?.drop(this.slot);
   }
 
   /**
@@ -166,6 +187,7 @@ export class Side {
   #sharedOf(mark: Mark): SharedRates | SharedTouches | null {
     if (mark === MARK.RATE) return this.#sharedRates;
     if (mark === MARK.SHORT) return this.#sharedTouches[0] ?? null;
+    if (mark === MARK.LONG) return this.#sharedLong;
     return mark === MARK.OTHER ? (this.#sharedTouches[1] ?? null) : null;
   }
 

@@ -148,13 +148,14 @@ export class Sources {
     return this.#over(net, mark, banMs);
   }
 
-  /** After `touch`: the same over the long window, for the address alone. */
-  touchedLong(which: 0 | 1, most: number, banMs: number): Level {
+  /** After `touch` of the first kind of value: the same over the long window, for the address alone. */
+  touchedLong(value: number, most: number, banMs: number): Level {
     const own = this.#own;
-    const touches = own.touches[which] as Touches;
-    if (own.slot < 0 || touches.long <= most) return LEVEL.BELOW;
-    this.found = touches.long;
-    this.oldest = touches.oldestLong;
+    if (own.slot < 0) return LEVEL.BELOW;
+    const count = own.touchedLong(value, this.#now, most);
+    if (count <= most) return LEVEL.BELOW;
+    this.found = count;
+    this.oldest = (own.touches[0] as Touches).oldestLong;
     this.wholeNet = false;
     return this.#over(own, MARK.LONG, banMs);
   }

@@ -218,6 +218,18 @@ describe('different values over several workers', () => {
     expect(ports.reduce((sum, n) => sum + n) / ports.length).toBeLessThan(32.5);
   });
 
+  it('are those of an hour as well', () => {
+    const bench = new Workers({ scan: PORTS, slowScan: { most: 50, within: 3600, ban: 600 } });
+    let port = 0;
+    while (bench.found.length === 0 && port < 100) bench.send(port % 2, syn(SCANNER, ++port), 20_000);
+    expect(bench.found.map(({ detector }) => detector)).toEqual(['slow_scan']);
+    expect(bench.found[0]?.count).toBeGreaterThan(50);
+    expect(bench.found[0]?.count).toBeLessThanOrEqual(port);
+    expect(port).toBeLessThan(58);
+    for (let i = 0; i < 20; i++) bench.send(i % 2, syn(SCANNER, ++port), 20_000);
+    expect(bench.found).toHaveLength(1);
+  });
+
   it('are hosts of sweeps as well', () => {
     const bench = new Workers({ sweep: PORTS, pingSweep: PORTS });
     bench.known = true;
@@ -243,7 +255,10 @@ describe('different values over several workers', () => {
     });
     fc.assert(
       fc.property(fc.array(step, { minLength: 40, maxLength: 300 }), (steps) => {
-        const bench = new Workers({ scan: { most, within, ban: 0.001 } }, 3);
+        const bench = new Workers(
+          { scan: { most, within, ban: 0.001 }, slowScan: { most: 10, within: 8, ban: 0.001 } },
+          3,
+        );
         const last = [new Map<number, number>(), new Map<number, number>()];
         for (const { worker, gap, port, completes, is6 } of steps) {
           const source = is6 ? '2001:db8:66::66' : SCANNER;
@@ -251,9 +266,9 @@ describe('different values over several workers', () => {
           const before = bench.found.length;
           bench.send(worker, syn(source, port, is6 ? '2001:db8::1' : SERVER), gap);
           touched.set(port, bench.now);
-          const count = [...touched.values()].filter((at) => bench.now - at < within * 1000).length;
           for (const one of bench.found.slice(before)) {
-            expect(count).toBeGreaterThan(most);
+            const count = [...touched.values()].filter((at) => bench.now - at < one.window * 1000).length;
+            expect(count).toBeGreaterThan(one.detector === 'port_scan' ? most : 10);
             expect(one.count).toBeLessThanOrEqual(count);
           }
           if (!completes) continue;
