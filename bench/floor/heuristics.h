@@ -1,7 +1,8 @@
 /*
  * The decisions of the floor, the same as Barricata's: a checked parse, SYN and
- * ICMP rates per source in a sliding window, distinct ports, ICMP size; an IPv6
- * source counts as its address and as its /64.
+ * ICMP rates per source in a sliding window, distinct ports within a minute and
+ * within an hour, SYN rate per service, ICMP size; an IPv6 source counts as its
+ * address and as its /64.
  */
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -15,15 +16,18 @@ enum { DROP = 0, ACCEPT = 1 };
 /* The thresholds of config/barricata.yaml. */
 enum { SYN_LIMIT = 200 * 3, ICMP_LIMIT = 50 * 3, RATE_WINDOW_MS = 3000 };
 enum { ICMP_LARGEST = 1024, MOST_PORTS = 30, PORT_WINDOW_MS = 60000, BAN_MS = 600000 };
+enum { SLOW_PORTS = 60, SLOW_WINDOW_MS = 3600000, FLOOD_LIMIT = 2000 * 3 };
+/* A scan is dropped for so long after it was reported. */
+enum { REPORTED_MS = 1000 };
 
-static uint64_t unparsed, evictions, detections;
+static uint64_t unparsed, evictions, detections, floods;
 
 /* ---- Sources ---------------------------------------------------------------
  * 65,536 records in sets of eight. A set is one cache line of tags and times, so
  * that looking for a source and choosing the one that has to go costs one miss,
  * and its record a second one. */
 
-enum { RECORDS = 65536, WAYS = 8, SETS = RECORDS / WAYS, PARTS = 8, KEPT_PORTS = MOST_PORTS + 1 };
+enum { RECORDS = 65536, WAYS = 8, SETS = RECORDS / WAYS, PARTS = 8, KEPT_PORTS = SLOW_PORTS + 1 };
 
 struct set {
   uint32_t tag[WAYS];
@@ -130,23 +134,32 @@ static uint32_t count_event(struct rate *rate) {
   return rate->sum;
 }
 
-/* Notes a port; gives how many distinct ones lie within the window, exact up to KEPT_PORTS. */
-static uint32_t count_port(struct record *record, uint16_t port) {
+/* Distinct ports within the two windows, exact up to KEPT_PORTS. */
+struct touches {
+  uint32_t fast;
+  uint32_t slow;
+};
+
+static struct touches count_port(struct record *record, uint16_t port) {
   int at = -1, oldest = 0;
-  uint32_t live = 0;
+  struct touches live = {1, 1};
   for (int i = 0; i < record->used; i++) {
-    bool alive = now_ms - record->ports[i].at < PORT_WINDOW_MS;
+    uint32_t age = now_ms - record->ports[i].at;
     if (record->ports[i].port == port) at = i;
-    else live += alive;
+    else {
+      live.fast += age < PORT_WINDOW_MS;
+      live.slow += age < SLOW_WINDOW_MS;
+    }
     if (record->ports[i].at < record->ports[oldest].at) oldest = i;
   }
   if (at < 0 && record->used < KEPT_PORTS) at = record->used++;
   else if (at < 0) {
     at = oldest;
-    live -= now_ms - record->ports[at].at < PORT_WINDOW_MS;
+    live.fast -= now_ms - record->ports[at].at < PORT_WINDOW_MS;
+    live.slow -= now_ms - record->ports[at].at < SLOW_WINDOW_MS;
   }
   record->ports[at] = (struct touched){.at = now_ms, .port = port};
-  return live + 1;
+  return live;
 }
 
 /* One vote for an address of a /64; gives the lead of the front runner (Boyer and Moore). */
@@ -166,6 +179,7 @@ struct packet {
   int family;
   int protocol;
   uint32_t source[4];
+  uint32_t target[4];
   uint32_t length; /* as the header says; the copy may be cut */
   uint16_t target_port;
   uint8_t flags;
@@ -198,6 +212,7 @@ static bool is_extension(int next) {
 static bool parse(struct packet *packet, const uint8_t *p, uint32_t captured, uint32_t wire_length) {
   if (captured < 20) return false;
   memset(packet->source, 0, sizeof packet->source);
+  memset(packet->target, 0, sizeof packet->target);
   if (p[0] >> 4 == 4) {
     uint32_t header = (p[0] & 15) * 4;
     packet->length = u16(p + 2) ? u16(p + 2) : wire_length;
@@ -207,6 +222,7 @@ static bool parse(struct packet *packet, const uint8_t *p, uint32_t captured, ui
     packet->family = 4;
     packet->protocol = p[9];
     memcpy(packet->source, p + 12, 4);
+    memcpy(packet->target, p + 16, 4);
     return parse_transport(packet, p, header, captured);
   }
   if (p[0] >> 4 != 6 || captured < 40) return false;
@@ -214,6 +230,7 @@ static bool parse(struct packet *packet, const uint8_t *p, uint32_t captured, ui
   if (captured > packet->length) captured = packet->length;
   packet->family = 6;
   memcpy(packet->source, p + 8, 16);
+  memcpy(packet->target, p + 24, 16);
   int next = p[6];
   uint32_t at = 40;
   for (int headers = 0; is_extension(next); headers++) {
@@ -240,6 +257,32 @@ static int over(struct record *record) {
   return DROP;
 }
 
+/* A scan is dropped until it can be banned, and no longer. */
+static int scanned(struct record *record) {
+  over(record);
+  return record->over_until - now_ms > BAN_MS - REPORTED_MS ? DROP : ACCEPT;
+}
+
+/* ---- Services --------------------------------------------------------------- */
+
+enum { SERVICES = 1024 };
+
+static struct service {
+  uint32_t target[4];
+  uint16_t port;
+  struct rate rate;
+} services[SERVICES];
+
+static void count_service(const struct packet *packet) {
+  struct service *service = &services[(hash(packet->target) ^ packet->target_port * 40503u) % SERVICES];
+  if (service->port != packet->target_port || memcmp(service->target, packet->target, sizeof packet->target) != 0) {
+    memset(service, 0, sizeof *service);
+    service->port = packet->target_port;
+    memcpy(service->target, packet->target, sizeof packet->target);
+  }
+  floods += count_event(&service->rate) > FLOOD_LIMIT;
+}
+
 static int judge_source(const struct packet *packet, struct record *record, bool net) {
   if (packet->protocol != IPPROTO_TCP) {
     uint32_t count = count_event(&record->icmp);
@@ -256,7 +299,11 @@ static int judge_source(const struct packet *packet, struct record *record, bool
     if (count > SYN_LIMIT && lead * 2 <= count) verdict = over(record);
   }
   bool probe = (packet->flags & RST) == 0 && ((packet->flags & ACK) == 0 || packet->target_port < 1024);
-  if (probe && count_port(record, packet->target_port) > MOST_PORTS && lead < 2) verdict = over(record);
+  if (!probe) return verdict;
+  struct touches ports = count_port(record, packet->target_port);
+  if (lead >= 2) return verdict;
+  if (ports.fast > MOST_PORTS) return scanned(record) == DROP ? DROP : verdict;
+  if (ports.slow > SLOW_PORTS) over(record);
   return verdict;
 }
 
@@ -269,6 +316,7 @@ static int judge(const uint8_t *p, uint32_t captured, uint32_t wire_length) {
   bool icmp = packet.protocol == (packet.family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
   if (packet.protocol != IPPROTO_TCP && !icmp) return ACCEPT;
   int verdict = icmp && packet.length > ICMP_LARGEST ? DROP : ACCEPT;
+  if (!icmp && (packet.flags & 0x12) == 0x02) count_service(&packet);
   if (judge_source(&packet, find(packet.source), false) == DROP) return DROP;
   if (packet.family == 6) {
     uint32_t net[4] = {packet.source[0], packet.source[1], 0, 1};
