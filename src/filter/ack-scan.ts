@@ -1,5 +1,5 @@
 import { type Packet, TCP_FLAG } from '../net/packet.js';
-import { type Endpoints, seedFor } from './detector.js';
+import { type Endpoints, type KnownConnections, seedFor } from './detector.js';
 import type { SourceLimit } from './source-limit.js';
 import { hash } from './source-records.js';
 
@@ -21,12 +21,14 @@ const SERVICES = 1024;
  */
 export class AckScan {
   readonly #limit: SourceLimit;
+  readonly #connections: KnownConnections | null;
   readonly #seed: number;
   readonly #tags = new Int32Array(WAITING);
   readonly #times = new Int32Array(WAITING);
 
-  constructor(limit: SourceLimit, seed: number) {
+  constructor(limit: SourceLimit, seed: number, connections: KnownConnections | null) {
     this.#limit = limit;
+    this.#connections = connections;
     this.#seed = seedFor(seed, 'ack_scan', 'waiting');
   }
 
@@ -36,6 +38,7 @@ export class AckScan {
       if (packet.targetPort < SERVICES) this.#limit.count(packet, now, packet.targetPort);
       return;
     }
+    this.#connections?.expectRefusals();
     const tag = this.#tagOf(packet);
     this.#tags[tag & (WAITING - 1)] = tag;
     this.#times[tag & (WAITING - 1)] = now;

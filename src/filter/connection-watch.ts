@@ -13,6 +13,9 @@ export interface ConnectionListener {
   lostConnections(): void;
 }
 
+/** Refusals are listened to for so long after something that may be refused. */
+const REFUSALS_MS = 10_000;
+
 /**
  * What the worker learns from connection tracking: each worker takes completed
  * connections out of its own counts, and the first one also notes them for all in
@@ -26,6 +29,8 @@ export class ConnectionWatch implements KnownConnections {
   readonly #writer: KnownGoodWriter | null;
   #listener: ConnectionListener | null = null;
   #seen = false;
+  /** Until when (wall clock, ms) refusals are listened to; 0 = they are not. */
+  #refusalsUntil = 0;
   #lost = 0;
   #wall = Date.now();
 
@@ -60,6 +65,11 @@ export class ConnectionWatch implements KnownConnections {
     return of.family === 0 ? null : this.#known.isKnownClient(of.family, of.source0, of.source1);
   }
 
+  expectRefusals(): void {
+    if (this.#refusalsUntil === 0) this.#events?.listenToRefusals(true);
+    this.#refusalsUntil = this.#wall + REFUSALS_MS;
+  }
+
   listen(listener: ConnectionListener): void {
     this.#listener = listener;
   }
@@ -70,6 +80,10 @@ export class ConnectionWatch implements KnownConnections {
     this.#wall = wall;
     this.#events.read(this);
     this.#writer?.tick(wall);
+    if (this.#refusalsUntil !== 0 && (wall > this.#refusalsUntil || wall < this.#refusalsUntil - 2 * REFUSALS_MS)) {
+      this.#refusalsUntil = 0;
+      this.#events.listenToRefusals(false);
+    }
     if (this.#events.lost === this.#lost) return;
     this.#lost = this.#events.lost;
     this.#writer?.lost(wall);

@@ -35,6 +35,8 @@ export interface KnownConnections {
    * `null` = not known.
    */
   isKnownGood(of: Endpoints): boolean | null;
+  /** What is let through now may be answered by RST, which shall be told. */
+  expectRefusals(): void;
 }
 
 export function knownGoodOf(of: Endpoints, connections: KnownConnections | null): boolean | null {

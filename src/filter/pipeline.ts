@@ -107,7 +107,7 @@ export class Pipeline {
     this.#udp = udp && limit('udp_rate', Threshold.ofRate(udp), 'packets', 8192);
     this.#stealth = stealth && limit('stealth_scan', Threshold.ofCount(stealth), 'values', 4096);
     this.#ackLimit = ackScan && limit('ack_scan', Threshold.ofCount(ackScan), 'values', 4096);
-    this.#ack = this.#ackLimit && new AckScan(this.#ackLimit, seed);
+    this.#ack = this.#ackLimit && new AckScan(this.#ackLimit, seed, connections);
     this.#thresholds = [
       ...(this.#attempts?.thresholds ?? []),
       ...(this.#icmp?.thresholds ?? []),

@@ -49,6 +49,7 @@ describe.skipIf(!hasFeatures('root', 'conntrack', 'hping3'))('connection trackin
   const listen = (): ConntrackEvents => {
     heard = new Heard();
     events = ConntrackEvents.open();
+    events.listenToRefusals(true);
     return events;
   };
   const read = (): Heard => {

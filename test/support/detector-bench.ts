@@ -33,6 +33,7 @@ export class Bench {
           return bench.known;
         },
         isKnownGood: (of) => bench.good.has(`${of.source0}`),
+        expectRefusals: () => undefined,
       },
       ...options,
     });

@@ -31,6 +31,7 @@ class Workers {
           return bench.known;
         },
         isKnownGood: () => false,
+        expectRefusals: () => undefined,
       };
       const shared = new SharedCounts(memory, index);
       return new Pipeline({ config: { ...NO_FILTER, ...config }, seed: 7 + index, connections, shared });

@@ -61,10 +61,13 @@ class FakeKernel implements Libc {
 const sink = { completed: () => expect.unreachable(), refused: () => expect.unreachable() };
 
 describe('ConntrackEvents', () => {
-  it('filters before it joins the groups of updates and ends, so that nothing else ever waits', () => {
+  it('filters before it joins the group of updates, so that nothing else ever waits, and that of ends while it is wanted', () => {
     const kernel = new FakeKernel(0);
     const events = ConntrackEvents.open(kernel);
-    expect(kernel.options).toEqual(['1/20', '1/33', '1/26', '270/1=2', '270/1=3']);
+    expect(kernel.options).toEqual(['1/20', '1/33', '1/26', '270/1=2']);
+    events.listenToRefusals(true);
+    events.listenToRefusals(false);
+    expect(kernel.options.slice(4)).toEqual(['270/1=3', '270/2=3']);
     expect(events.fd).toBe(9);
     events.close();
     expect(kernel.closed).toEqual([9]);
