@@ -111,10 +111,13 @@ class Run {
     this.#other = new of.Packet();
     const seed = random.word();
     // Some sources completed connections before.
-    const connections = { known: true, isKnownGood: ({ source0, source1 }) => ((source0 ^ source1) & 1) === 0 };
-    this.#pipeline =
-      of.Pipeline.length === 1 ? new of.Pipeline({ config: filter, seed, connections }) : new of.Pipeline(filter, seed);
-    this.#pipeline.settle?.(0);
+    const connections = {
+      known: true,
+      isKnownGood: ({ source0, source1 }) => ((source0 ^ source1) & 1) === 0,
+      expectRefusals: () => undefined,
+    };
+    this.#pipeline = new of.Pipeline({ config: filter, seed, connections });
+    this.#pipeline.settle(0);
     this.#pipeline.tick(this.#now, this.#wall);
     this.#rules = new of.PacketRules(filter.rules);
     this.#written = filter.rules;
@@ -145,8 +148,8 @@ class Run {
     this.seen.verdicts[verdict] = (this.seen.verdicts[verdict] ?? 0) + 1;
     this.seen.outcomes[['ok', 'fragment', 'truncated', 'malformed'][outcome]] += 1;
     // Some attempts are completed, some refused.
-    if (outcome === 0 && this.#random.once(16)) this.#pipeline.completed?.(this.#packet);
-    if (outcome === 0 && this.#random.once(16)) this.#pipeline.refused?.(this.#packet);
+    if (outcome === 0 && this.#random.once(16)) this.#pipeline.completed(this.#packet);
+    if (outcome === 0 && this.#random.once(16)) this.#pipeline.refused(this.#packet);
 
     for (let i = 0; i < captured; i++) {
       if (zeros[starts[0] + i] !== bytes[i] || ones[starts[1] + i] !== bytes[i])
@@ -196,7 +199,7 @@ class Run {
     this.#wall += 7;
     this.#pipeline.tick(this.#now, this.#wall);
     for (const one of this.#pipeline.take()) this.#detection(one);
-    for (const one of this.#pipeline.takeFloods?.() ?? []) this.#flood(one);
+    for (const one of this.#pipeline.takeFloods()) this.#flood(one);
   }
 
   #detection(one) {

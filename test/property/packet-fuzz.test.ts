@@ -25,7 +25,7 @@ it('packets of every kind, valid and hostile, are read as the standards say and 
       for (const count of Object.values(seen.outcomes)) expect(count).toBeGreaterThan(1000);
       expect(Object.keys(seen.verdicts)).toEqual(expect.arrayContaining(['0', '1']));
       for (const hits of seen.rules) expect(hits).toBeGreaterThan(0);
-      for (const detector of ['syn_rate', 'icmp_rate', 'port_scan']) {
+      for (const detector of ['syn_rate', 'icmp_rate', 'udp_rate', 'port_scan', 'stealth_scan', 'packet_rule']) {
         expect(seen.detections[detector], detector).toBeGreaterThan(0);
       }
     }),
