@@ -19,6 +19,7 @@ const LOADS = [
   { name: '1,000/s one by one', rate: 1000, at: 1 },
   { name: '10,000/s one by one', rate: 10_000, at: 1 },
   { name: '10,000/s, 8 at a time', rate: 10_000, at: 8 },
+  { name: '10,000/s, 64 at a time', rate: 10_000, at: 64 },
   { name: '10,000/s, completed connections', rate: 10_000, at: null },
 ];
 /** Where the probe connects to; where the load's packets go; and where its connections do. */
