@@ -13,7 +13,7 @@ import {
 import type { NetworkMasks } from './network-masks.js';
 import type { SharedCounts } from './shared-counts.js';
 import { hash } from './source-records.js';
-import { LEVEL, type Level, MARK, Sources } from './sources.js';
+import { isDropped, LEVEL, type Level, MARK, Sources } from './sources.js';
 import { Threshold } from './threshold.js';
 
 const RECORDS = 65_536;
@@ -233,15 +233,6 @@ export class Attempts {
     this.#unproven.push({ of, at: this.#now, found });
     if (this.#unproven.length > PROOF_WAITING) this.#unproven.shift();
   }
-}
-
-/**
- * A scan is dropped until its source is banned, and no longer: whoever may not be
- * banned (an administrator, the gateway) is not to be locked out by a scan that
- * somebody forged in its name.
- */
-export function isDropped(level: Level): boolean {
-  return level === LEVEL.OVER || level === LEVEL.OVER_AND_NEW;
 }
 
 function isSameSource(a: Endpoints, b: Endpoints): boolean {

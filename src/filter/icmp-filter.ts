@@ -1,6 +1,6 @@
 import type { FilterConfig } from '../config/config.js';
 import type { Packet } from '../net/packet.js';
-import { hostValue, isDropped, listsOf } from './attempts.js';
+import { hostValue, listsOf } from './attempts.js';
 import type { DetectorName } from './detection.js';
 import {
   type KnownConnections,
@@ -13,7 +13,7 @@ import {
 } from './detector.js';
 import type { NetworkMasks } from './network-masks.js';
 import type { SharedCounts } from './shared-counts.js';
-import { LEVEL, MARK, Sources } from './sources.js';
+import { isDropped, LEVEL, MARK, Sources } from './sources.js';
 import { Threshold } from './threshold.js';
 
 const RECORDS = 8192;

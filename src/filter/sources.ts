@@ -10,6 +10,15 @@ export { MARK };
 export const LEVEL = { BELOW: 0, OVER: 1, OVER_AND_NEW: 2, OVER_FOR_LONG: 3 } as const;
 export type Level = (typeof LEVEL)[keyof typeof LEVEL];
 
+/**
+ * A scan is dropped until its source is banned, and no longer: whoever may not be
+ * banned (an administrator, the gateway) is not to be locked out by a scan that
+ * somebody forged in its name.
+ */
+export function isDropped(level: Level): boolean {
+  return level === LEVEL.OVER || level === LEVEL.OVER_AND_NEW;
+}
+
 /** So long after its report a source is banned, or somebody decided that it is not. */
 const REPORTED_MS = 1000;
 

@@ -110,7 +110,7 @@ export class ConntrackEvents {
 
   /**
    * Begins or ends to listen to refusals. While somebody listens the kernel writes an event for each connection that
-   * ends, whether the filter lets it through or not: 2 to 4 microseconds a connection.
+   * ends, whether the filter lets it through or not.
    * @throws NetlinkError when the kernel refuses
    */
   listenToRefusals(isWanted: boolean): void {

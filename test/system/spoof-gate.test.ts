@@ -107,7 +107,13 @@ describe.skipIf(!hasFeatures('root', 'redis-server', 'ipset', 'nfqueue', 'hping3
     await inHost(peer(), 'hping3', '-q', '-S', '-p', '443', '-i', 'u40', '-c', '100000', '--rand-source', SERVER);
     const { queue } = statusOf(lab.barricata);
     expect(queue.packets + queue.unfiltered).toBeGreaterThan(0);
-    await waitFor('a moment to ban somebody in', () => statusOf(lab.barricata).queue.bound);
+    // All that was queued is judged, and so decided, when the count stands still.
+    let judged = queue.packets;
+    await waitFor('all packets to be judged', () => {
+      const before = judged;
+      judged = statusOf(lab.barricata).queue.packets;
+      return judged === before;
+    });
     expect(inKernel(lab.barricata)).toEqual(before);
     expect(fleetBans()).toEqual([]);
   });
